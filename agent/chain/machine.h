@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+// The chain protocol of one app on one node, sans I/O: what comes in are messages, ticks and the results of work;
+// what comes out is what to store, whom to tell and what to do. Clock, network, disk and chance are given to it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "agent/chain/durable.h"
+#include "agent/chain/message.h"
+#include "agent/chain/settings.h"
+#include "common/types.h"
+#include "common/wire/rollout.h"
+
+namespace baton::chain {
+
+/// --- what the machine asks its driver to do, in order, once the durable state has been stored ---
+
+/// Deliver at least once in spirit, lose at will in practice: the machine repeats what matters.
+struct Send {
+    NodeName to;
+    Message message;
+};
+/// Fetch, prepare and test this rollout here; answer with build_ready or build_failed. `ahead`: its turn has not come.
+struct StartBuild {
+    wire::Rollout rollout;
+    bool ahead = false;
+};
+/// Stop a build that has not been given to Switch; no answer is expected.
+struct CancelBuild {
+    wire::Target target;
+    wire::BuildState as = wire::BuildState::superseded;
+    std::string reason;
+};
+/// The permit is here: drain, migrate, switch, verify, rejoin; answer with switched(). On a failure the driver puts
+/// the previous release back and proves it before it answers.
+struct Switch {
+    Ticket ticket;
+    wire::Rollout rollout;
+    unsigned lane = 0;
+    bool run_once = false;  ///< this node runs the `once` steps of migrate
+    bool redo = false;      ///< an earlier try was cut off by the agent's death: begin from an unknown state
+};
+/// Put the previous release back and prove it, without trying the new one (again); answer with switched().
+struct Restore {
+    Ticket ticket;
+    wire::Rollout rollout;
+    std::string reason;
+};
+/// The node's app is down though nothing was under way (machine rebooted, database lost): bring it up.
+struct BringUp {};
+/// Something that a person should be able to read in the log.
+struct Note {
+    enum class Level { info, warning, error };
+    Level level = Level::info;
+    std::string text;
+};
+using Action = std::variant<Send, StartBuild, CancelBuild, Switch, Restore, BringUp, Note>;
+
+/// The outcome of one input. If `store` is set, Machine::durable() has to be on disk before any action is carried out.
+struct [[nodiscard]] Effects {
+    bool store = false;
+    std::vector<Action> actions;
+};
+
+/// How a switch ended.
+enum class SwitchEnd {
+    in_service,  ///< the new release is current, healthy, and the load balancer has the node back
+    restored,    ///< failed; the previous release is current, healthy and back
+    untouched,   ///< given up before anything changed (drain_timeout, a cancelled wait): in service as before
+    stuck,       ///< failed, and the previous release could not be proved: the node is out
+};
+
+/// What a person or program may order; `who` is recorded. Each is known fleet-wide, and survives restarts.
+struct Halt { wire::Target target; std::string reason; };
+struct Retry { wire::Target target; };                       ///< a halted or failed rollout once more, attempt + 1
+struct Promote { wire::Target target; };                     ///< end the bake time now
+struct Freeze { std::string reason; std::int64_t until_ms = 0; };  ///< 0: until unfreeze
+struct Unfreeze {};
+struct Forget { NodeName node; };                            ///< the machine is gone: drop its grants, bar its incarnation
+struct Accept { NodeName node; };                            ///< a re-installed agent may grant and deploy
+struct Force { wire::Target target; };                       ///< go out of service without a majority, once
+using Order = std::variant<Halt, Retry, Promote, Freeze, Unfreeze, Forget, Accept, Force>;
+
+/// Whether an order is known to a majority yet; see Machine::order_known.
+using OrderId = std::uint64_t;
+
+/// What `status` shows.
+struct PeerView {
+    NodeName node;
+    std::int64_t silent_ms = -1;   ///< since its last message; -1: never heard
+    std::string config_hash;       ///< empty: not heard
+};
+struct Holder {
+    unsigned lane = 0;
+    NodeName node;
+    wire::Target target;
+};
+struct View {
+    Phase phase = Phase::idle;
+    std::optional<unsigned> lane;
+    std::optional<wire::Rollout> wanted;      ///< what this node is bringing itself to
+    std::optional<wire::Rollout> newest;      ///< newest rollout heard of
+    std::optional<wire::Rollout> current;     ///< what this node runs
+    bool newest_halted = false;
+    std::string halted_because;
+    std::string waits_for;                    ///< for people: "permit: 1 of 2 granted; web2 is out of service with 01J…"
+    Milliseconds waiting{0};                  ///< for how long
+    std::vector<Holder> holders;              ///< as this node granted
+    std::vector<PeerView> peers;
+    std::optional<FreezeNote> frozen;
+    bool may_grant = true;                    ///< false: a fresh database that nobody accepted yet
+};
+
+/// One thread at a time. Never blocks, never throws but for a broken precondition (std::logic_error).
+class Machine {
+  public:
+    /// `durable` is as stored (or fresh_durable()); `seed` feeds the back-off. `rules` is for the simulation alone.
+    Machine(Settings settings, Durable durable, std::uint64_t seed, Rules rules = {});
+
+    /// First input after construction. `app_up`: the app answers its health check now.
+    Effects start(Instant now, bool app_up);
+    Effects receive(Instant now, const NodeName& from, const Message& message);
+    /// To be called at next_tick() or later.
+    Effects tick(Instant now);
+    [[nodiscard]] Instant next_tick() const;
+
+    /// A rollout that begins here (poll, webhook, trigger, roll-back). Its key must come from next_key().
+    Effects offer(Instant now, const wire::Rollout& rollout);
+    /// A key newer than everything this node has heard of.
+    [[nodiscard]] wire::RolloutKey next_key(RolloutId id) const;
+
+    /// `deploys`: the pipeline has a switch; without one the rollout ends here, well.
+    Effects build_ready(Instant now, const wire::Target& target, bool deploys, bool has_once_steps);
+    Effects build_failed(Instant now, const wire::Target& target, const std::string& reason);
+    /// A `once` step is about to run / has succeeded; to be stored before it runs / before going on.
+    Effects once_started(Instant now, const Ticket& ticket);
+    Effects once_done(Instant now, const Ticket& ticket);
+    Effects switched(Instant now, const Ticket& ticket, SwitchEnd end, const std::string& reason);
+    /// The app's own health as the driver sees it between switches: bake time, min_healthy.
+    Effects health(Instant now, bool app_up);
+
+    /// Carries out or spreads an order; throws Error(conflict/invalid) when it makes no sense here.
+    Effects order(Instant now, const Order& order, const std::string& who, OrderId& id);
+    /// True once a majority has stored it.
+    [[nodiscard]] bool order_known(OrderId id) const;
+
+    [[nodiscard]] const Durable& durable() const;
+    [[nodiscard]] View view(Instant now) const;
+};
+
+}  // namespace baton::chain

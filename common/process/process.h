@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+// Running programs: steps under a supervisor of which nothing survives, and short tools of our own (git, rsync).
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/types.h"
+
+namespace baton::process {
+
+/// Bytes of standard output and error in the order in which they were written. Called on the thread that runs the
+/// process; an exception from it ends the process and is rethrown.
+using OutputSink = std::function<void(std::string_view)>;
+
+/// Whose rights a process gets.
+struct Account {
+    unsigned uid = 0;
+    unsigned gid = 0;
+    std::vector<unsigned> groups;
+    std::string home;
+    std::string name;
+};
+/// Error(not_found) for an unknown user.
+[[nodiscard]] Account find_account(const std::string& user_name);
+
+struct Limits {
+    std::optional<std::uint64_t> open_files;
+    std::optional<std::uint64_t> core_bytes = 0;
+    std::optional<std::uint64_t> address_space_bytes;
+};
+
+/// batch: nice 19, idle I/O class and, where a delegated cgroup allows it, a small CPU weight: for prepare and test
+/// on a machine that serves users.
+enum class Priority { normal, batch };
+
+struct Command {
+    std::vector<std::string> argv;          ///< argv[0] is looked up on the PATH of `environment`
+    std::vector<std::string> environment;   ///< the whole of it, `NAME=value`
+    std::filesystem::path directory = "/";
+    std::optional<Account> account;         ///< none: the agent's own
+    Milliseconds timeout{0};                ///< 0: none
+    Milliseconds grace{5'000};              ///< between SIGTERM and SIGKILL
+    Limits limits;
+    Priority priority = Priority::normal;
+    std::vector<int> keep_fds;              ///< become 3, 4, … in the process
+    std::string input;                      ///< its standard input; empty: /dev/null
+};
+
+struct Result {
+    enum class End { exited, signalled, timed_out, cancelled, not_started };
+    End end = End::not_started;
+    int status = 0;        ///< exit status, or the signal's number
+    std::string message;   ///< not_started: why
+    Milliseconds duration{0};
+    [[nodiscard]] bool ok() const { return end == End::exited && status == 0; }
+    /// `exit status 2`, `killed by signal 9 (Killed)`, `timed out after 10m`, …
+    [[nodiscard]] std::string describe() const;
+};
+
+/// Runs a command under a supervisor process (this same executable, started with a hidden first argument) that is a
+/// child subreaper: when the command ends, times out, is cancelled by `stop`, or this process dies, everything that
+/// it started is ended, SIGTERM, grace, SIGKILL: double forks, new sessions and those that ignore SIGTERM included.
+/// Only std::bad_alloc and what `sink` throws leave it; anything else is a Result.
+[[nodiscard]] Result run(const Command& command, const OutputSink& sink, const std::stop_token& stop);
+
+/// run() with its output in a string of at most `most_bytes` (the rest is dropped).
+struct Captured {
+    Result result;
+    std::string output;
+};
+[[nodiscard]] Captured capture(const Command& command, const std::stop_token& stop, std::size_t most_bytes = 1 << 20);
+
+/// To be called first thing in main(), also of a test program: when this process was started as a supervisor it
+/// does that work and never returns.
+void supervise_if_asked(int argc, char** argv);
+
+/// Ends what the steps of a dead predecessor left behind: every process whose environment holds
+/// `BATON_STEP_OWNER=<owner>`. Returns how many were ended.
+std::size_t end_leftovers(const std::string& owner);
+
+}  // namespace baton::process
