@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+// All that may be asked of the agent, as plain functions. The surfaces decode a request, call one of these, and encode
+// what comes back; who may call what is decided by the surface before.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "agent/operations/views.h"
+#include "common/clock.h"
+#include "common/config/agent_config.h"
+#include "common/types.h"
+#include "common/wire/rollout.h"
+
+namespace baton::store {
+class Store;
+}
+namespace baton::engine {
+class Engine;
+}
+
+namespace baton::operations {
+
+struct TriggerRequest {
+    wire::Cause cause;
+    CommitId commit;                                  ///< empty: the branch's tip
+    std::map<std::string, std::string> parameters;    ///< undeclared ones are dropped, absent ones get their default
+    Milliseconds delay{0};                            ///< quiet period
+    bool by_name = false;                             ///< a person insists on this commit
+    bool only_news = false;                           ///< poll and webhook: nothing to do when the tip runs already
+};
+
+/// Which of an app's builds; the names are Jenkins' permalinks.
+enum class Permalink { last, last_completed, last_successful, last_stable, last_unstable, last_failed, last_unsuccessful };
+
+/// Any thread may call any function. Error(not_found) for an unknown app, node, build or item in each of them.
+class Operations {
+  public:
+    Operations(const config::AgentConfig& config, store::Store& store, engine::Engine& engine, const Clock& clock);
+
+    // --- looking ---
+    [[nodiscard]] Status status(const std::optional<AppName>& app = std::nullopt) const;
+    [[nodiscard]] std::vector<RolloutView> rollouts(const AppName& app, unsigned most) const;
+    [[nodiscard]] std::vector<BuildView> builds(const AppName& app, unsigned most) const;  ///< newest first
+    [[nodiscard]] BuildView build(const AppName& app, unsigned number) const;
+    [[nodiscard]] std::optional<unsigned> permalink(const AppName& app, Permalink link) const;
+    [[nodiscard]] unsigned next_build_number(const AppName& app) const;
+    [[nodiscard]] std::vector<ChangeView> changes(const AppName& app, unsigned number) const;
+    /// At most `most_bytes` from `offset`; waits up to `wait` for the first new byte while the build runs.
+    [[nodiscard]] LogPiece log(const AppName& app, unsigned number, std::uint64_t offset, std::size_t most_bytes,
+                               Milliseconds wait, const std::stop_token& stop) const;
+    /// A kept file of a build; Error(not_found) also for a path that leads out of the build's artifacts.
+    [[nodiscard]] std::string artifact_path(const AppName& app, unsigned number, const std::string& relative) const;
+    [[nodiscard]] std::vector<AuditEntry> audit(unsigned most) const;
+    [[nodiscard]] bool in_service(const AppName& app) const;
+    [[nodiscard]] bool quieting_down() const;
+
+    // --- the queue ---
+    /// Durable when it returns. Error(conflict) for a disabled app. A waiting twin is joined, and its id returned.
+    QueueItem trigger(const AppName& app, const TriggerRequest& request, const Caller& caller);
+    [[nodiscard]] QueueItem queue_item(std::uint64_t id) const;
+    [[nodiscard]] std::vector<QueueItem> queue() const;   ///< those still waiting
+    void cancel_queue_item(std::uint64_t id, const Caller& caller);
+
+    // --- orders; each answers with a sentence for the person who gave it ---
+    /// Cancels fetch, prepare, test and waiting; Error(conflict) once the switch has begun.
+    std::string stop_build(const AppName& app, unsigned number, const Caller& caller);
+    std::string set_disabled(const AppName& app, bool disabled, const Caller& caller);
+    std::string set_quieting_down(bool quieting, const std::string& reason, const Caller& caller);
+    std::string halt(const AppName& app, const std::string& reason, const Caller& caller);
+    std::string resume(const AppName& app, const Caller& caller);   ///< the halted or failed rollout once more
+    std::string promote(const AppName& app, const Caller& caller);
+    std::string rollback(const AppName& app, const CommitId& to, const Caller& caller);  ///< empty: the previous one
+    std::string freeze(const AppName& app, const std::string& reason, std::int64_t until_ms, const Caller& caller);
+    std::string unfreeze(const AppName& app, const Caller& caller);
+    std::string set_drained(const AppName& app, bool drained, const Caller& caller);
+    std::string forget(const NodeName& node, const Caller& caller);
+    std::string accept(const NodeName& node, const Caller& caller);
+    std::string force(const AppName& app, const Caller& caller);
+
+  private:
+    const config::AgentConfig& config_;
+    store::Store& store_;
+    engine::Engine& engine_;
+    const Clock& clock_;
+};
+
+}  // namespace baton::operations
