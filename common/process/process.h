@@ -40,24 +40,35 @@ struct Limits {
 /// on a machine that serves users.
 enum class Priority { normal, batch };
 
+/// What a command does when it ends by itself with status 0: leftovers are what it started and did not wait for.
+enum class Leftovers {
+    end,   ///< they are ended: a build or test step leaves nothing behind
+    keep,  ///< they stay, as daemons of the system: for a restart step that starts the app without systemd
+};
+
 struct Command {
     std::vector<std::string> argv;          ///< argv[0] is looked up on the PATH of `environment`
-    std::vector<std::string> environment;   ///< the whole of it, `NAME=value`
+    std::vector<std::string> environment;   ///< the whole of it, `NAME=value`; run() adds BATON_STEP_ID
     std::filesystem::path directory = "/";
     std::optional<Account> account;         ///< none: the agent's own
     Milliseconds timeout{0};                ///< 0: none
     Milliseconds grace{5'000};              ///< between SIGTERM and SIGKILL
     Limits limits;
     Priority priority = Priority::normal;
-    std::vector<int> keep_fds;              ///< become 3, 4, … in the process
+    std::vector<int> keep_fds;              ///< become 3, 4, … in the process; at most 32
+    bool listen_fds = false;                ///< sets LISTEN_FDS and LISTEN_PID for keep_fds, as sd_listen_fds(3) reads them
     std::string input;                      ///< its standard input; empty: /dev/null
+    /// With `keep`, leftovers outlive a command that exits 0 by itself; a failure, a time-out, a cancel or the death
+    /// of this process still ends them. BATON_KEEP_PROCESSES=1 is added to the environment, by which end_leftovers()
+    /// knows them. A kept daemon must not write to the output it inherited: nobody reads that pipe any more.
+    Leftovers leftovers = Leftovers::end;
 };
 
 struct Result {
     enum class End { exited, signalled, timed_out, cancelled, not_started };
     End end = End::not_started;
     int status = 0;        ///< exit status, or the signal's number
-    std::string message;   ///< not_started: why
+    std::string message;   ///< not_started: why; else what is to be said besides, such as the limit that passed
     Milliseconds duration{0};
     [[nodiscard]] bool ok() const { return end == End::exited && status == 0; }
     /// `exit status 2`, `killed by signal 9 (Killed)`, `timed out after 10m`, …
@@ -67,7 +78,10 @@ struct Result {
 /// Runs a command under a supervisor process (this same executable, started with a hidden first argument) that is a
 /// child subreaper: when the command ends, times out, is cancelled by `stop`, or this process dies, everything that
 /// it started is ended, SIGTERM, grace, SIGKILL: double forks, new sessions and those that ignore SIGTERM included.
-/// Only std::bad_alloc and what `sink` throws leave it; anything else is a Result.
+/// When the command ends by itself, what it left behind has at most one second of grace. When the supervisor itself is
+/// killed, the command is ended by the BATON_STEP_ID in its environment, and the Result says so (signalled).
+/// Only std::bad_alloc and what `sink` throws leave it; anything else is a Result. Any thread; it blocks for as long
+/// as the command runs. `stop` may be requested from any thread, also while `sink` is busy.
 [[nodiscard]] Result run(const Command& command, const OutputSink& sink, const std::stop_token& stop);
 
 /// run() with its output in a string of at most `most_bytes` (the rest is dropped).
@@ -82,7 +96,8 @@ struct Captured {
 void supervise_if_asked(int argc, char** argv);
 
 /// Ends what the steps of a dead predecessor left behind: every process whose environment holds
-/// `BATON_STEP_OWNER=<owner>`. Returns how many were ended.
+/// `BATON_STEP_OWNER=<owner>`, and their descendants; not those kept on purpose (Leftovers::keep), nor this process
+/// and its ancestors. SIGTERM, a second of grace, SIGKILL. Returns how many were ended. Takes at most some 6 s.
 std::size_t end_leftovers(const std::string& owner);
 
 }  // namespace baton::process
