@@ -40,12 +40,6 @@ struct Limits {
 /// on a machine that serves users.
 enum class Priority { normal, batch };
 
-/// What a command does when it ends by itself with status 0: leftovers are what it started and did not wait for.
-enum class Leftovers {
-    end,   ///< they are ended: a build or test step leaves nothing behind
-    keep,  ///< they stay, as daemons of the system: for a restart step that starts the app without systemd
-};
-
 struct Command {
     std::vector<std::string> argv;          ///< argv[0] is looked up on the PATH of `environment`
     std::vector<std::string> environment;   ///< the whole of it, `NAME=value`; run() adds BATON_STEP_ID
@@ -58,10 +52,10 @@ struct Command {
     std::vector<int> keep_fds;              ///< become 3, 4, … in the process; at most 32
     bool listen_fds = false;                ///< sets LISTEN_FDS and LISTEN_PID for keep_fds, as sd_listen_fds(3) reads them
     std::string input;                      ///< its standard input; empty: /dev/null
-    /// With `keep`, leftovers outlive a command that exits 0 by itself; a failure, a time-out, a cancel or the death
-    /// of this process still ends them. BATON_KEEP_PROCESSES=1 is added to the environment, by which end_leftovers()
+    /// What the command started and did not wait for stays when it exits 0 by itself, for a restart step that starts
+    /// the app without systemd. A failure, a time-out, a cancel or the death of this process still ends it all. BATON_KEEP_PROCESSES=1 is added to the environment, by which end_leftovers()
     /// knows them. A kept daemon must not write to the output it inherited: nobody reads that pipe any more.
-    Leftovers leftovers = Leftovers::end;
+    bool keep_leftovers = false;
 };
 
 struct Result {
@@ -96,7 +90,7 @@ struct Captured {
 void supervise_if_asked(int argc, char** argv);
 
 /// Ends what the steps of a dead predecessor left behind: every process whose environment holds
-/// `BATON_STEP_OWNER=<owner>`, and their descendants; not those kept on purpose (Leftovers::keep), nor this process
+/// `BATON_STEP_OWNER=<owner>`, and their descendants; not those kept on purpose (keep_leftovers), nor this process
 /// and its ancestors. SIGTERM, a second of grace, SIGKILL. Returns how many were ended. Takes at most some 6 s.
 std::size_t end_leftovers(const std::string& owner);
 
