@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "common/config/fault.h"
 #include "common/types.h"
 
 namespace baton::config {
@@ -156,6 +157,7 @@ struct AgentConfig {
     std::string public_url;               ///< how people reach this agent, when a proxy stands before it
     std::string hash;                     ///< SHA-256 of what peers must agree on (chain and apps), hexadecimal
     NodeName self;                        ///< set by the identity look-up
+    std::vector<Fault> warnings;          ///< what is allowed but probably not meant
 
     [[nodiscard]] const Node* find_node(const NodeName& name) const;
     /// Error(not_found) that names the known apps.

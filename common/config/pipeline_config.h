@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "common/config/fault.h"
 #include "common/types.h"
 
 namespace baton::config {
@@ -24,6 +25,7 @@ struct Step {
     std::vector<std::string> junit;     ///< glob patterns of reports, relative to the workspace
     std::optional<unsigned> min_tests;  ///< none: 90 % of the last green run
     bool once = false;           ///< migrate only: succeeds at most once in the whole chain
+    bool keep_processes = false; ///< stop and restart only: the daemons that it started live on when it exits with 0
 };
 
 enum class Publish { symlink, rsync };
@@ -68,6 +70,7 @@ struct Pipeline {
     std::optional<Switch> switch_over;  ///< none: a plain CI job
     std::optional<Health> health;
     std::vector<std::string> artifacts; ///< globs, kept with the build
+    std::vector<Fault> warnings;        ///< what is allowed but probably not meant
     [[nodiscard]] bool has_once_steps() const;
 };
 
