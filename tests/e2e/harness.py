@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: MIT
+"""What the e2e tests stand on: three real agents on loopback addresses of their own, a real git repository, and an
+app of one process a node. The agent under test is the program that BATON_BINARY names.
+"""
+import itertools
+import json
+import os
+import pathlib
+import select
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent.parent / "examples" / "chain"))
+
+from fleet import AskError, Fleet, ask, wait_until, write_secret  # noqa: E402
+from repository import Repository  # noqa: E402
+
+AGENT_PORT = 7070
+APP_PORT = 8080
+APP_TOKEN = "let-it-roll-0123456789"
+# A rollout of the small app takes two to three seconds; the limits are for a machine that is busy with other things.
+ROLLOUT_SECONDS = 60
+
+CONFIG = """\
+state_dir: {directory}/${{NODE_NAME}}/state
+executors: 2
+chain:
+  nodes:
+{nodes}
+security:
+  cluster_key_file: {directory}/secrets/cluster.key
+  tokens_file: {directory}/secrets/tokens
+  anonymous: none
+apps:
+  mini:
+    repository: {directory}/mini.git
+    branch: main
+    deploy_to: {directory}/${{NODE_NAME}}/mini
+    triggers:
+{poll}      token_file: {directory}/secrets/mini.token
+    rollout:
+      handoff_timeout: {handoff_timeout}
+      max_unreachable: 1
+"""
+
+
+def binary():
+    """The agent under test; without it there is nothing to test, which is a failure and not a reason to skip."""
+    name = os.environ.get("BATON_BINARY", "")
+    if not name or not os.access(name, os.X_OK):
+        raise RuntimeError(f"BATON_BINARY must name the baton program, found {name!r}")
+    return name
+
+
+def free_network(ports=(AGENT_PORT, APP_PORT)):
+    """`127.A.B` on whose .11 to .13 nothing listens, so that several runs can share a machine."""
+    start = os.getpid()
+    for step in range(200):
+        number = (start + step * 7919) % (120 * 250)
+        network = f"127.{100 + number // 250}.{1 + number % 250}"
+        if all(_is_free(f"{network}.{last}", port) for last in (11, 12, 13) for port in ports):
+            return network
+    raise RuntimeError("no free loopback network found")
+
+
+def _is_free(host, port):
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+class Sampler:
+    """Asks every node's /health without a pause from a thread each, and keeps every answer with its time."""
+
+    PAUSE_SECONDS = 0.01
+
+    def __init__(self, hosts):
+        self.samples = {name: [] for name in hosts}
+        self._stopping = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(name, host), daemon=True)
+                         for name, host in hosts.items()]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(timeout=10)
+
+    def _run(self, name, host):
+        while not self._stopping.is_set():
+            began = time.time()
+            self.samples[name].append((began, health(host), time.time()))
+            self._stopping.wait(self.PAUSE_SECONDS)
+
+    def outages(self, name):
+        """Spells without a good answer, as (first bad sample's begin, last bad sample's end)."""
+        spells = []
+        for good, run in itertools.groupby(self.samples[name], key=lambda sample: sample[1] is not None):
+            if not good:
+                run = list(run)
+                spells.append((run[0][0], run[-1][2]))
+        return spells
+
+    def commits(self, name):
+        """The commits that answered, in order, without repetition."""
+        answered = [commit for _, commit, _ in self.samples[name] if commit]
+        return [commit for commit, _ in itertools.groupby(answered)]
+
+
+def health(host):
+    """The commit that answers there with 200, or None."""
+    try:
+        status, _, body = ask(host, APP_PORT, "GET", "/health", timeout=1.0)
+        return json.loads(body)["commit"] if status == 200 else None
+    except (AskError, ValueError):
+        return None
+
+
+class Chain:
+    """Three agents over the small app, below a directory of their own."""
+
+    NODES = ("web1", "web2", "web3")
+
+    def __init__(self, poll=True, handoff_timeout="20s"):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="baton-e2e-"))
+        network = free_network()
+        self.hosts = {name: f"{network}.{11 + index}" for index, name in enumerate(self.NODES)}
+        self.gates = self.directory / "gates"
+        self.gates.mkdir()
+        write_secret(self.directory / "secrets" / "mini.token", APP_TOKEN + "\n")
+        nodes = "".join(f'    - {{name: {name}, address: "{host}:{AGENT_PORT}"}}\n' for name, host in self.hosts.items())
+        poll = "      poll_interval: 500ms\n" if poll else ""
+        text = CONFIG.format(directory=self.directory, nodes=nodes.rstrip(), poll=poll, handoff_timeout=handoff_timeout)
+        self.repository = Repository.create(self.directory, "mini", HERE / "mini")
+        self.first = self.repository.commit("The first version")
+        self.repository.push()
+        self._changes = 0
+        self.fleet = Fleet(binary(), self.directory, text, [(name, host, AGENT_PORT) for name, host in self.hosts.items()])
+
+    def __getitem__(self, name):
+        return self.fleet[name]
+
+    def start(self):
+        self.fleet.start()
+        return self
+
+    def stop(self):
+        """Agents first, then the apps that they started, by the pids that those wrote down."""
+        for gate in list(self.gates.iterdir()):
+            if gate.suffix not in (".reached", ".open"):
+                self.open_gate(gate.name)
+        self.fleet.stop()
+        for name in self.NODES:
+            end_app(self.directory / name / "mini" / "run" / "pid")
+
+    def remove(self):
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    # --- commits ---
+
+    def commit(self, subject, healthy=True, tax_percent=19):
+        """A new commit of the app, pushed. Unhealthy: passes its tests and fails /health. Tax other than 19: fails a test."""
+        self._changes += 1
+        self.repository.write("behaviour.json", json.dumps(
+            {"change": self._changes, "healthy": healthy, "tax_percent": tax_percent, "gates": str(self.gates)}) + "\n")
+        commit = self.repository.commit(subject)
+        self.repository.push()
+        return commit
+
+    # --- gates: commit() makes steps pass by them ---
+
+    def close_gate(self, stage, node):
+        name = f"{stage}.{node}"
+        (self.gates / name).touch()
+        return name
+
+    def open_gate(self, name):
+        (self.gates / f"{name}.open").touch()
+
+    def reached(self, name):
+        return (self.gates / f"{name}.reached").exists()
+
+    # --- what is going on ---
+
+    def running_commit(self, name):
+        return health(self.hosts[name])
+
+    def events(self, name, since=0.0):
+        """What the app on a node noted since a wall time: dicts with `at`, `event` (stop, up) and `commit`."""
+        file = self.directory / name / "mini" / "run" / "events.jsonl"
+        if not file.exists():
+            return []
+        return [event for event in map(json.loads, file.read_text().splitlines()) if event["at"] >= since]
+
+    def rollout(self, commit, seen_by="web1"):
+        """The newest rollout of a commit as one agent shows it, or None."""
+        try:
+            found = [row for row in self[seen_by].rollouts("mini") if row["commit"] == commit]
+        except AskError:
+            return None
+        return max(found, key=lambda row: (row["epoch"], row["id"]), default=None)
+
+    def wait_for(self, commit, state, seen_by="web1", within=ROLLOUT_SECONDS):
+        """Waits until a rollout of `commit` has come to `state` there; the rollout."""
+        def there():
+            rollout = self.rollout(commit, seen_by)
+            return rollout if rollout and rollout["state"] == state else None
+        return wait_until(there, within, lambda: f"{state} on {seen_by}; it says {self.rollout(commit, seen_by)}")
+
+    def node_row(self, node, seen_by="web1"):
+        """The row of one node in another's status."""
+        return next(row for row in self[seen_by].app("mini")["nodes"] if row["node"] == node)
+
+    def report(self):
+        """Everything that helps to read a failure."""
+        parts = []
+        for name in self.NODES:
+            parts.append(f"--- {name}: {self[name].log_file}\n{self[name].log_tail(25)}")
+            if self[name].running():
+                parts.append(f"--- {name}, last build\n" + "\n".join(self[name].build_log("mini").splitlines()[-25:]))
+        return "\n".join(parts)
+
+
+def end_app(pid_file):
+    """Ends the process that a pid file names, if it is still the one that wrote it."""
+    try:
+        pid, born = pid_file.read_text().split()
+        handle = os.pidfd_open(int(pid))
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        return
+    try:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        if stat[19] == born:
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+            select.select([handle], [], [], 5)
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+    finally:
+        os.close(handle)
+
+
+class ChainCase(unittest.TestCase):
+    """A test case with `self.chain(...)`; its directory is kept and named when the test fails."""
+
+    def chain(self, deployed=True, **options):
+        """A started chain; `deployed`: the first version already runs on all three nodes."""
+        chain = Chain(**options)
+        self.addCleanup(self._finish, chain)
+        chain.start()
+        if deployed:
+            if not options.get("poll", True):
+                chain["web1"].post(f"/job/mini/build?token={APP_TOKEN}")
+            chain.wait_for(chain.first, "succeeded")
+            self.assertEqual([chain.running_commit(name) for name in chain.NODES], [chain.first] * 3)
+        return chain
+
+    def _finish(self, chain):
+        result = self._outcome.result
+        failed = any(test is self or getattr(test, "test_case", None) is self
+                     for test, _ in result.failures + result.errors)
+        failed = failed or not self._outcome.success
+        if failed:
+            print(f"\n{self.id()} failed; kept: {chain.directory}\n{chain.report()}", file=sys.stderr)
+        chain.stop()
+        if not failed:
+            chain.remove()
+
+    def assert_disjoint(self, spells):
+        """`spells` maps a name to (begin, end) pairs; no two of different names may overlap."""
+        rows = sorted((begin, end, name) for name, pairs in spells.items() for begin, end in pairs)
+        for (_, end, name), (begin, _, other) in zip(rows, rows[1:]):
+            if name != other:
+                self.assertLessEqual(end, begin, f"{name} and {other} were out at the same time: {rows}")
