@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "agent/build/junit.h"
+#include "agent/build/service_state.h"
 #include "common/config/agent_config.h"
 #include "common/config/pipeline_config.h"
 #include "common/types.h"
@@ -61,6 +62,9 @@ struct BuildSpec {
     std::optional<unsigned> last_green_tests;  ///< number of tests in the last green run
     std::vector<std::string> secrets;   ///< masked in the log
     bool ahead = false;                 ///< not its turn yet
+    /// How the node stands towards the load balancers: one object an app that outlives its builds. Needed by
+    /// switch_over where the app's traffic method is readiness or haproxy_agent; else may be null.
+    ServiceState* service = nullptr;
 };
 
 /// What prepare() found and made, needed by the switch; stored by the caller so that a restarted agent has it.
@@ -69,6 +73,9 @@ struct Prepared {
     std::filesystem::path release;      ///< `deploy_to/releases/…`, complete but not current; empty for a CI job
     std::optional<TestReport> tests;
 };
+
+/// What BATON_STEP_OWNER holds in the environment of every step of this agent: for process::end_leftovers.
+[[nodiscard]] std::string step_owner(const config::AgentConfig& agent);
 
 /// fetch, prepare, test. Error(step_failed) when the commit is at fault, another kind when the node or git is;
 /// Error(cancelled) after `stop`. Nothing that users see is touched.
