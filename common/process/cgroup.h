@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+// A cgroup (version 2) for each step, where systemd delegated ours: a belt beside the supervisor's braces.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "common/process/process.h"
+
+namespace baton::process {
+
+/// The directory for a step's cgroup below this process's own one; empty unless that is delegated
+/// (Delegate=yes sets an extended attribute on it) and writable. Nothing is made yet.
+[[nodiscard]] std::string plan_cgroup(std::string_view step_id);
+
+/// Makes it, with a small CPU weight for a batch step where the controller is there. False when the kernel
+/// refuses.
+[[nodiscard]] bool make_cgroup(const std::string& directory, Priority priority);
+
+/// Moves the calling process into it. Best effort: the supervisor finds its descendants without.
+void enter_cgroup(const std::string& directory) noexcept;
+
+/// Kills what is in it at once (cgroup.kill) and removes it. Best effort.
+void end_cgroup(const std::string& directory) noexcept;
+
+}  // namespace baton::process

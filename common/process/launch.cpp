@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT
+// Between fork and exec.
+#include "common/process/launch.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <grp.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+
+#include "common/error.h"
+#include "common/file.h"
+#include "common/process/cgroup.h"
+
+namespace baton::process {
+namespace {
+
+constexpr int kept_target = 3;
+/// linux/ioprio.h is no header for user space: class idle in the three highest of 16 bits, and "this
+/// process".
+constexpr int ioprio_idle = 3 << 13;
+constexpr int ioprio_who_process = 1;
+
+enum class Stage { session, limits, account, directory, execute };
+
+/// What the child says when it cannot go on. A child that executes its program says nothing: the pipe closes.
+struct Failure {
+    Stage stage = Stage::session;
+    int error = 0;
+};
+
+[[noreturn]] void fail(int error_fd, Stage stage) {
+    const Failure failure{stage, errno};
+    // If even this cannot be written the supervisor sees the exit status.
+    static_cast<void>(!::write(error_fd, &failure, sizeof failure));
+    ::_exit(127);
+}
+
+std::string text_of(const Failure& failure, const Command& command) {
+    switch (failure.stage) {
+        case Stage::session:
+            return "prepare the process";
+        case Stage::limits:
+            return "set its limits";
+        case Stage::account:
+            return fmt::format("become user '{}'", command.account ? command.account->name : std::string());
+        case Stage::directory:
+            return fmt::format("change to directory '{}'", command.directory.native());
+        case Stage::execute:
+            return fmt::format("run '{}'", command.argv.front());
+    }
+    return "start the process";
+}
+
+/// The program gets the signals' defaults, whatever this process was started with.
+void reset_signals() {
+    for (int signal = 1; signal < NSIG; ++signal) ::signal(signal, SIG_DFL);
+    sigset_t none;
+    ::sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+bool limit(__rlimit_resource resource, const std::optional<std::uint64_t>& value) {
+    if (!value) return true;
+    const rlimit both{*value, *value};
+    return ::setrlimit(resource, &both) == 0;
+}
+
+bool become(const Account& account) {
+    // An agent that is no root can still run steps as itself.
+    if (::geteuid() != 0 && account.uid == ::geteuid() && account.gid == ::getegid()) return true;
+    const std::vector<gid_t> groups(account.groups.begin(), account.groups.end());
+    return ::setgroups(groups.size(), groups.data()) == 0 &&
+           ::setresgid(account.gid, account.gid, account.gid) == 0 &&
+           ::setresuid(account.uid, account.uid, account.uid) == 0;
+}
+
+/// Best effort: a machine that refuses lower priority still runs the step.
+void lower_priority() {
+    static_cast<void>(::setpriority(PRIO_PROCESS, 0, 19));
+    static_cast<void>(::syscall(SYS_ioprio_set, ioprio_who_process, 0, ioprio_idle));
+}
+
+/// Descriptors 0 to 2, the kept ones from 3 on, and `error_fd`, which exec closes; nothing else. Sources lie
+/// above their targets, so copying upwards overwrites none that is still needed.
+bool arrange_descriptors(std::size_t kept, int error_fd) {
+    const auto count = static_cast<int>(kept);
+    for (int index = 0; index < count; ++index) {
+        if (::dup2(first_kept_fd + index, kept_target + index) < 0) return false;
+    }
+    const auto first_closed = static_cast<unsigned>(kept_target + count);
+    const auto error = static_cast<unsigned>(error_fd);
+    if (error > first_closed && ::close_range(first_closed, error - 1, 0) != 0) return false;
+    return ::close_range(error + 1, ~0U, 0) == 0;
+}
+
+[[noreturn]] void become_command(const Parameters& parameters, int error_fd) {
+    const Command& command = parameters.command;
+    if (::setsid() < 0) fail(error_fd, Stage::session);
+    ::umask(022);
+    if (!parameters.cgroup.empty()) enter_cgroup(parameters.cgroup);
+    if (!arrange_descriptors(parameters.kept_fds, error_fd)) fail(error_fd, Stage::session);
+    if (command.priority == Priority::batch) lower_priority();
+    const Limits& limits = command.limits;
+    if (!limit(RLIMIT_NOFILE, limits.open_files) || !limit(RLIMIT_CORE, limits.core_bytes) ||
+        !limit(RLIMIT_AS, limits.address_space_bytes)) {
+        fail(error_fd, Stage::limits);
+    }
+    if (command.account && !become(*command.account)) fail(error_fd, Stage::account);
+    if (::chdir(command.directory.c_str()) != 0) fail(error_fd, Stage::directory);
+
+    // This process has one thread, so memory may be allocated after the fork.
+    auto environment = command.environment;
+    if (command.listen_fds) {
+        environment.push_back(fmt::format("LISTEN_FDS={}", parameters.kept_fds));
+        environment.push_back(fmt::format("LISTEN_PID={}", ::getpid()));
+    }
+    auto arguments = command.argv;
+    std::vector<char*> argv;
+    for (auto& argument : arguments) argv.push_back(argument.data());
+    argv.push_back(nullptr);
+    std::vector<char*> variables;
+    for (auto& variable : environment) variables.push_back(variable.data());
+    variables.push_back(nullptr);
+    reset_signals();
+    // execvp searches the PATH of the process, which from here on is the command's.
+    ::environ = variables.data();
+    ::execvp(argv.front(), argv.data());
+    fail(error_fd, Stage::execute);
+}
+
+}  // namespace
+
+pid_t launch(const Parameters& parameters) {
+    std::array<int, 2> ends{};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw system_error("pipe", errno);
+    Fd from_child(ends[0]);
+    Fd to_supervisor(ends[1]);
+    const pid_t child = ::fork();
+    if (child < 0) throw system_error("fork", errno);
+    if (child == 0) become_command(parameters, to_supervisor.get());
+
+    to_supervisor.reset();
+    for (std::size_t index = 0; index < parameters.kept_fds; ++index)
+        ::close(first_kept_fd + static_cast<int>(index));
+    Failure failure;
+    ssize_t count = 0;
+    do {
+        count = ::read(from_child.get(), &failure, sizeof failure);
+    } while (count < 0 && errno == EINTR);
+    if (count == 0) return child;
+    while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+    }
+    if (count != sizeof failure)
+        throw Error(ErrorKind::internal, "the new process did not say why it failed");
+    throw system_error(text_of(failure, parameters.command), failure.error);
+}
+
+}  // namespace baton::process
