@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: MIT
+"""The line at the top of the first page."""
+TEXT = "Welcome to the shop"
