@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// How agents prove themselves to each other: HMAC-SHA256 over who, to whom, when, what. See DESIGN: the cluster key.
+// How agents prove themselves to each other: HMAC-SHA256 with the cluster key over who, to whom, when and what.
 #pragma once
 
 #include <cstddef>
