@@ -98,6 +98,8 @@ class Database {
 class Transaction {
   public:
     explicit Transaction(Database& database);
+    /// For the room itself, while the database is being opened.
+    explicit Transaction(Connection& writer);
     Transaction(const Transaction&) = delete;
     Transaction& operator=(const Transaction&) = delete;
     ~Transaction();
