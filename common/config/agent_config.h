@@ -73,17 +73,18 @@ struct Traffic {
     Milliseconds rejoin_timeout{30'000};  ///< how long the load balancer may take to have the node back
     bool cut = false;                     ///< after drain_timeout go on all the same, and count what was cut
     std::optional<Address> agent_check_listen;  ///< haproxy_agent: where HAProxy's agent-check connects to
-    unsigned load_balancers = 1;          ///< how many must have noticed (haproxy_agent, readiness)
-    unsigned acknowledged_polls = 2;      ///< polls of each that must have seen the new answer
-    int readiness_drain_status = 503;     ///< 404 for HAProxy's disable-on-404
-    std::vector<std::string> haproxy_sockets;  ///< haproxy_socket: paths or host:port of the runtime API
-    std::string haproxy_server;           ///< haproxy_socket: `backend/server`, ${NODE_NAME} expanded
+    unsigned load_balancers = 1;                ///< how many must have noticed (haproxy_agent, readiness)
+    unsigned acknowledged_polls = 2;            ///< polls of each that must have seen the new answer
+    int readiness_drain_status = 503;           ///< 404 for HAProxy's disable-on-404
+    std::vector<std::string> haproxy_sockets;   ///< haproxy_socket: paths or host:port of the runtime API
+    std::string haproxy_server;                 ///< haproxy_socket: `backend/server`, ${NODE_NAME} expanded
     std::optional<std::filesystem::path> file;  ///< file: exists while the node is out
-    std::string leave_command;            ///< command: sh -c; exit status 0 means the load balancer has acted
+    std::string leave_command;  ///< command: sh -c; exit status 0 means the load balancer has acted
     std::string rejoin_command;
-    std::uint16_t refuse_port = 0;        ///< refuse: new connections to this port get RST
-    std::uint16_t in_flight_port = 0;     ///< established connections to it are requests in flight; 0: not counted
-    std::string in_flight_host;           ///< the local address of those connections; empty for any
+    std::uint16_t refuse_port = 0;  ///< refuse: new connections to this port get RST
+    std::uint16_t in_flight_port =
+        0;                       ///< established connections to it are requests in flight; 0: not counted
+    std::string in_flight_host;  ///< the local address of those connections; empty for any
 };
 
 struct Credentials {
@@ -106,9 +107,9 @@ struct Parameter {
 };
 
 struct Triggers {
-    std::optional<Milliseconds> poll_interval;               ///< none: not polled
-    std::vector<std::filesystem::path> webhook_secret_files; ///< any of them may have signed (rotation)
-    std::optional<std::filesystem::path> token_file;         ///< Jenkins' "trigger builds remotely"
+    std::optional<Milliseconds> poll_interval;                ///< none: not polled
+    std::vector<std::filesystem::path> webhook_secret_files;  ///< any of them may have signed (rotation)
+    std::optional<std::filesystem::path> token_file;          ///< Jenkins' "trigger builds remotely"
     Milliseconds quiet_period{0};
 };
 
@@ -117,7 +118,7 @@ enum class OnNewCommit { supersede, queue };
 
 struct RolloutPolicy {
     Share max_unavailable;
-    Share min_healthy{0, false};         ///< nodes that must be serving besides this one; 0: not looked at
+    Share min_healthy{0, false};  ///< nodes that must be serving besides this one; 0: not looked at
     std::optional<unsigned> prepare_ahead{0};  ///< none means `all`
     unsigned canary = 1;
     Milliseconds bake_time{0};
@@ -137,11 +138,11 @@ struct App {
     std::string run_as;                             ///< user name; empty: the agent's own
     Triggers triggers;
     RolloutPolicy rollout;
-    std::optional<Traffic> traffic;                 ///< this app's own; else the agent's
+    std::optional<Traffic> traffic;  ///< this app's own; else the agent's
     std::vector<Parameter> parameters;
     VerifyCommit verify_commit = VerifyCommit::none;
     std::optional<std::filesystem::path> allowed_signers_file;
-    std::optional<std::filesystem::path> wheels;    ///< a local directory of wheels: pip goes offline
+    std::optional<std::filesystem::path> wheels;  ///< a local directory of wheels: pip goes offline
     unsigned keep_releases = 5;
     unsigned keep_builds = 50;
     std::uint64_t max_log_bytes = 64ULL * 1024 * 1024;
@@ -150,19 +151,21 @@ struct App {
 struct AgentConfig {
     std::filesystem::path state_dir = "/var/lib/baton";
     unsigned executors = 2;
-    std::vector<Node> nodes;              ///< the chain, in order
+    std::vector<Node> nodes;  ///< the chain, in order
     Security security;
     Traffic traffic;
     std::map<AppName, App> apps;
-    std::string public_url;               ///< how people reach this agent, when a proxy stands before it
-    std::string hash;                     ///< SHA-256 of what peers must agree on (chain and apps), hexadecimal
-    NodeName self;                        ///< set by the identity look-up
-    std::vector<Fault> warnings;          ///< what is allowed but probably not meant
+    std::string public_url;       ///< how people reach this agent, when a proxy stands before it
+    std::string hash;             ///< SHA-256 of what peers must agree on (chain and apps), hexadecimal
+    NodeName self;                ///< set by the identity look-up
+    std::vector<Fault> warnings;  ///< what is allowed but probably not meant
 
     [[nodiscard]] const Node* find_node(const NodeName& name) const;
     /// Error(not_found) that names the known apps.
     [[nodiscard]] const App& app(const AppName& name) const;
-    [[nodiscard]] const Traffic& traffic_of(const App& app) const { return app.traffic ? *app.traffic : traffic; }
+    [[nodiscard]] const Traffic& traffic_of(const App& app) const {
+        return app.traffic ? *app.traffic : traffic;
+    }
 };
 
 }  // namespace baton::config

@@ -12,8 +12,8 @@ namespace baton::config {
 /// Values by name, without `${}`.
 using Variables = std::map<std::string, std::string, std::less<>>;
 
-/// `text` with every `${NAME}` of `variables` replaced, once (a value is not expanded again). A name that is not
-/// among them stays as it stands.
+/// `text` with every `${NAME}` of `variables` replaced, once (a value is not expanded again). A name that is
+/// not among them stays as it stands.
 [[nodiscard]] std::string expand(std::string_view text, const Variables& variables);
 
 /// The names that `text` uses, in order; a `${` without `}` counts as the name "".

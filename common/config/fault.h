@@ -9,7 +9,8 @@
 
 namespace baton::config {
 
-/// One fault, or one warning. Lines and columns count from 1; 0 where there is none (the file cannot be read).
+/// One fault, or one warning. Lines and columns count from 1; 0 where there is none (the file cannot be
+/// read).
 struct Fault {
     std::string file;
     unsigned line = 0;

@@ -16,16 +16,17 @@ namespace baton::config {
 struct Step {
     enum class Kind { run, virtualenv };
     Kind kind = Kind::run;
-    std::string name;            ///< as given, else the command's first line
-    std::string command;         ///< run: for `sh -c`, as written; virtualenv: the requirements file
+    std::string name;     ///< as given, else the command's first line
+    std::string command;  ///< run: for `sh -c`, as written; virtualenv: the requirements file
     std::string python = "/usr/bin/python3";  ///< virtualenv: the interpreter
     Milliseconds timeout{30 * 60 * 1000};
     std::map<std::string, std::string> env;
-    std::string workdir;         ///< relative to the workspace (prepare, test) or the release (migrate, switch)
+    std::string workdir;  ///< relative to the workspace (prepare, test) or the release (migrate, switch)
     std::vector<std::string> junit;     ///< glob patterns of reports, relative to the workspace
     std::optional<unsigned> min_tests;  ///< none: 90 % of the last green run
-    bool once = false;           ///< migrate only: succeeds at most once in the whole chain
-    bool keep_processes = false; ///< stop and restart only: the daemons that it started live on when it exits with 0
+    bool once = false;                  ///< migrate only: succeeds at most once in the whole chain
+    bool keep_processes =
+        false;  ///< stop and restart only: the daemons that it started live on when it exits with 0
 };
 
 enum class Publish { symlink, rsync };
@@ -34,33 +35,33 @@ enum class Strategy { stop_start, overlap, blue_green };
 /// overlap: the agent holds this listening socket and hands it to the app as LISTEN_FDS.
 /// blue_green: two ports, and how the web server is told.
 struct StrategyOptions {
-    std::string listen;                 ///< overlap: `127.0.0.1:9000` or a unix socket's path
-    std::vector<unsigned> ports;        ///< blue_green: exactly two
-    std::string upstream_file;          ///< blue_green: written with the live port, then `reload` runs
-    std::string upstream_template;      ///< blue_green: its text; ${PORT} is the live port
-    std::string reload;                 ///< blue_green: sh -c
+    std::string listen;             ///< overlap: `127.0.0.1:9000` or a unix socket's path
+    std::vector<unsigned> ports;    ///< blue_green: exactly two
+    std::string upstream_file;      ///< blue_green: written with the live port, then `reload` runs
+    std::string upstream_template;  ///< blue_green: its text; ${PORT} is the live port
+    std::string reload;             ///< blue_green: sh -c
 };
 
 struct Switch {
     Publish publish = Publish::symlink;
-    std::string rsync_to;               ///< rsync: the fixed directory, relative to deploy_to; default `live`
+    std::string rsync_to;  ///< rsync: the fixed directory, relative to deploy_to; default `live`
     Strategy strategy = Strategy::stop_start;
     StrategyOptions options;
-    std::vector<std::string> shared;    ///< directories in deploy_to/shared, linked into every release
-    std::vector<Step> stop;             ///< before publishing; optional
+    std::vector<std::string> shared;  ///< directories in deploy_to/shared, linked into every release
+    std::vector<Step> stop;           ///< before publishing; optional
     std::vector<Step> restart;
 };
 
 struct Health {
-    std::string http;                   ///< URL; or
-    std::string command;                ///< sh -c; exit status 0 means healthy
+    std::string http;     ///< URL; or
+    std::string command;  ///< sh -c; exit status 0 means healthy
     int expect_status = 200;
-    std::string expect_body;            ///< a substring; ${GIT_COMMIT} is expanded: the expected version
+    std::string expect_body;  ///< a substring; ${GIT_COMMIT} is expanded: the expected version
     Milliseconds interval{1'000};
     Milliseconds timeout{5'000};
     Milliseconds min_healthy_time{10'000};
     Milliseconds healthy_deadline{60'000};
-    std::vector<std::string> warm_up;   ///< URLs asked once each before the node rejoins
+    std::vector<std::string> warm_up;  ///< URLs asked once each before the node rejoins
 };
 
 struct Pipeline {
@@ -69,8 +70,8 @@ struct Pipeline {
     std::vector<Step> migrate;
     std::optional<Switch> switch_over;  ///< none: a plain CI job
     std::optional<Health> health;
-    std::vector<std::string> artifacts; ///< globs, kept with the build
-    std::vector<Fault> warnings;        ///< what is allowed but probably not meant
+    std::vector<std::string> artifacts;  ///< globs, kept with the build
+    std::vector<Fault> warnings;         ///< what is allowed but probably not meant
     [[nodiscard]] bool has_once_steps() const;
 };
 

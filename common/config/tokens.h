@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The tokens file: who may read, trigger or operate. Lines `name role sha256-of-the-secret`; no secret is kept.
+// The tokens file: who may read, trigger or operate. Lines `name role sha256-of-the-secret`; no secret is
+// kept.
 #pragma once
 
 #include <cstdint>
@@ -25,30 +26,32 @@ struct Token {
     bool operator==(const Token&) const = default;
 };
 
-/// Reads the lines; blank ones and those that begin with `#` are skipped. ConfigError (fault.h) with all faults.
+/// Reads the lines; blank ones and those that begin with `#` are skipped. ConfigError (fault.h) with all
+/// faults.
 [[nodiscard]] std::vector<Token> parse_tokens(std::string_view text, std::string_view file_name);
 /// The same from a file; Error(forbidden) when others than its owner may read it.
 [[nodiscard]] std::vector<Token> load_tokens(const std::filesystem::path& path);
 
 /// The token of that name and secret (HTTP Basic). The time taken tells nothing about either.
-[[nodiscard]] std::optional<Token> check(const std::vector<Token>& tokens, std::string_view user, std::string_view secret);
+[[nodiscard]] std::optional<Token> check(const std::vector<Token>& tokens, std::string_view user,
+                                         std::string_view secret);
 /// The token with that secret (`Authorization: Bearer`).
 [[nodiscard]] std::optional<Token> check_secret(const std::vector<Token>& tokens, std::string_view secret);
 
-/// Makes a token and writes it to the file (mode 0600, created when missing, comments kept). The secret: its only
-/// copy. Error(conflict) when the name is taken, Error(invalid) for a name that is none.
+/// Makes a token and writes it to the file (mode 0600, created when missing, comments kept). The secret: its
+/// only copy. Error(conflict) when the name is taken, Error(invalid) for a name that is none.
 [[nodiscard]] std::string add_token(const std::filesystem::path& path, std::string_view name, Role role);
 /// Takes a token out of the file. Error(not_found) that names the known ones.
 void revoke_token(const std::filesystem::path& path, std::string_view name);
 
-/// The file as a running agent uses it: read again when it has changed, so that a revoked token ends without a
-/// restart. Safe to call from any thread.
+/// The file as a running agent uses it: read again when it has changed, so that a revoked token ends without
+/// a restart. Safe to call from any thread.
 class TokenGate {
   public:
     /// Reads the file once, so that a faulty one is known at the start. No path: nobody has a token.
     explicit TokenGate(std::optional<std::filesystem::path> path);
-    /// As the functions of the same name. When the file has changed and cannot be read any more, its Error leaves
-    /// here and nobody is let in: an old list might hold a token that was just revoked.
+    /// As the functions of the same name. When the file has changed and cannot be read any more, its Error
+    /// leaves here and nobody is let in: an old list might hold a token that was just revoked.
     [[nodiscard]] std::optional<Token> check(std::string_view user, std::string_view secret);
     [[nodiscard]] std::optional<Token> check_secret(std::string_view secret);
 
