@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -26,11 +27,13 @@ struct Send {
     Message message;
 };
 /// Fetch, prepare and test this rollout here; answer with build_ready or build_failed. `ahead`: its turn has not come.
+/// It may come again for a target that is being built (then with ahead = false: its turn has come now), and for one
+/// that was built before a restart or a cancel: answer at once with what is there.
 struct StartBuild {
     wire::Rollout rollout;
     bool ahead = false;
 };
-/// Stop a build that has not been given to Switch; no answer is expected.
+/// Stop a build, under way or ready, that has not been given to Switch; no answer is expected, a late one is ignored.
 struct CancelBuild {
     wire::Target target;
     wire::BuildState as = wire::BuildState::superseded;
@@ -116,11 +119,17 @@ struct View {
     bool may_grant = true;                    ///< false: a fresh database that nobody accepted yet
 };
 
-/// One thread at a time. Never blocks, never throws but for a broken precondition (std::logic_error).
+class Core;
+
+/// One thread at a time. If the durable state could not be stored, the machine is ahead of the disk: throw it away and
+/// make a new one from what is stored. Never blocks, never throws but for a broken precondition (std::logic_error).
 class Machine {
   public:
     /// `durable` is as stored (or fresh_durable()); `seed` feeds the back-off. `rules` is for the simulation alone.
     Machine(Settings settings, Durable durable, std::uint64_t seed, Rules rules = {});
+    Machine(Machine&&) noexcept;
+    Machine& operator=(Machine&&) noexcept;
+    ~Machine();
 
     /// First input after construction. `app_up`: the app answers its health check now.
     Effects start(Instant now, bool app_up);
@@ -151,6 +160,9 @@ class Machine {
 
     [[nodiscard]] const Durable& durable() const;
     [[nodiscard]] View view(Instant now) const;
+
+  private:
+    std::unique_ptr<Core> core_;
 };
 
 }  // namespace baton::chain
