@@ -6,7 +6,6 @@
 #include <spawn.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,6 +23,7 @@
 #include "common/file.h"
 #include "common/process/cgroup.h"
 #include "common/process/parameters.h"
+#include "common/process/pidfd.h"
 #include "common/process/process.h"
 #include "common/process/tree.h"
 #include "common/text.h"
@@ -277,7 +277,7 @@ class Session {
     /// Waits for the supervisor to exit, and kills it when it has not after `patience`. Its wait status.
     int bury(Steady::duration patience) noexcept {
         int status = 0;
-        const Fd pidfd(::pidfd_open(pid_, 0));
+        const Fd pidfd = open_pidfd(pid_);
         pollfd ended{pidfd.get(), POLLIN, 0};
         const auto limit_ms = std::chrono::duration_cast<Milliseconds>(patience).count();
         if (!pidfd || ::poll(&ended, 1, static_cast<int>(limit_ms)) <= 0) ::kill(pid_, SIGKILL);

@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/pidfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,6 +16,7 @@
 #include <thread>
 
 #include "common/file.h"
+#include "common/process/pidfd.h"
 #include "common/text.h"
 
 namespace baton::process {
@@ -83,9 +83,9 @@ bool has_entry(std::string_view environment, std::string_view entry) {
 
 void signal_pidfd(const Fd& pidfd, int signal) {
     // ESRCH: it has just ended, which is what a signal is for.
-    static_cast<void>(::pidfd_send_signal(pidfd.get(), signal, nullptr, 0));
+    send_signal(pidfd, signal);
     // A stopped process acts on no signal but SIGKILL before it is continued.
-    if (signal == SIGTERM) static_cast<void>(::pidfd_send_signal(pidfd.get(), SIGCONT, nullptr, 0));
+    if (signal == SIGTERM) send_signal(pidfd, SIGCONT);
 }
 
 /// Field `number` of /proc/PID/stat, counted as in proc(5) and from the state (3) on; none when the process
@@ -107,7 +107,7 @@ std::optional<StartTime> start_time_of(pid_t pid) {
 /// The pidfd is opened before the look at the start time, so a stranger with the same id is not hit.
 void signal_found(const std::map<pid_t, StartTime>& found, int signal) {
     for (const auto& [pid, started] : found) {
-        const Fd pidfd(::pidfd_open(pid, 0));
+        const Fd pidfd = open_pidfd(pid);
         if (pidfd && start_time_of(pid) == started) signal_pidfd(pidfd, signal);
     }
 }
@@ -141,7 +141,7 @@ void signal_descendants(pid_t root, const std::vector<pid_t>& pids, int signal) 
     for (const auto pid : pids) {
         // Opened first, looked at then: once the parent is right, the pidfd is that of the process we mean,
         // even if its id passes to another before the signal.
-        const Fd pidfd(::pidfd_open(pid, 0));
+        const Fd pidfd = open_pidfd(pid);
         const auto parent = parent_of(pid);
         if (pidfd && parent && family.contains(*parent)) signal_pidfd(pidfd, signal);
     }

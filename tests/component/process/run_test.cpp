@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: MIT
+// Running a command: its end, its output, its surroundings.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <csignal>
+#include <cstdlib>
+#include <stdexcept>
+
+#include "common/error.h"
+#include "common/file.h"
+#include "common/text.h"
+#include "tests/component/process/helper.h"
+#include "tests/support/temp_dir.h"
+
+using namespace baton;
+using namespace baton::test;
+using namespace std::chrono_literals;
+using process::Result;
+using End = Result::End;
+
+TEST_CASE("process: the exit status is the command's") {
+    const auto good = run_shell("exit 0");
+    REQUIRE(good.result.describe() == "exit status 0");
+    REQUIRE(good.result.ok());
+    const auto bad = run_shell("exit 72");
+    REQUIRE(bad.result.end == End::exited);
+    REQUIRE(bad.result.status == 72);
+    REQUIRE_FALSE(bad.result.ok());
+    REQUIRE(bad.result.describe() == "exit status 72");
+}
+
+TEST_CASE("process: a signal is not an exit status") {
+    const auto killed = run_shell("kill -SEGV $$");
+    REQUIRE(killed.result.end == End::signalled);
+    REQUIRE(killed.result.status == 11);
+    REQUIRE(killed.result.describe() == "killed by signal 11 (Segmentation fault)");
+    REQUIRE_FALSE(killed.result.ok());
+}
+
+TEST_CASE("process: what cannot be started says why, and is no exit status") {
+    auto command = shell("");
+    command.argv = {"no-such-program-here"};
+    auto result = process::capture(command, {}).result;
+    REQUIRE(result.end == End::not_started);
+    REQUIRE(result.message == "run 'no-such-program-here': No such file or directory");
+    REQUIRE(result.describe() ==
+            "could not be started: run 'no-such-program-here': No such file or directory");
+
+    command.argv = {"/etc/passwd"};
+    REQUIRE(process::capture(command, {}).result.message == "run '/etc/passwd': Permission denied");
+
+    command = shell("true");
+    command.directory = "/no/such/place";
+    result = process::capture(command, {}).result;
+    REQUIRE(result.end == End::not_started);
+    REQUIRE(result.message == "change to directory '/no/such/place': No such file or directory");
+
+    command = shell("true");
+    command.argv.clear();
+    REQUIRE(process::capture(command, {}).result.message == "there is no program to run");
+
+    command = shell("true");
+    command.argv.back() = std::string("true\0false", 10);
+    REQUIRE(process::capture(command, {}).result.end == End::not_started);
+
+    command = shell("true");
+    command.keep_fds = {999'999};
+    REQUIRE(process::capture(command, {}).result.message == "keep descriptor 999999: Bad file descriptor");
+}
+
+TEST_CASE("process: the program is looked up on the command's own PATH") {
+    const TempDir dir;
+    dir.write("tools/greet", "#!/bin/sh\necho hello $1\n", 0755);
+    auto command = shell("");
+    command.argv = {"greet", "you; echo not me"};
+    REQUIRE(process::capture(command, {}).result.end == End::not_started);
+    command.environment = {"PATH=" + (dir / "tools").string()};
+    REQUIRE(process::capture(command, {}).output == "hello you; echo not me\n");
+}
+
+TEST_CASE("process: standard output and error come in the order in which they were written") {
+    std::string expected;
+    for (int line = 1; line <= 200; ++line) expected += fmt::format("out {0}\nerr {0}\n", line);
+    const auto captured =
+        run_shell("i=1; while [ $i -le 200 ]; do echo out $i; echo err $i >&2; i=$((i+1)); done");
+    REQUIRE(captured.output == expected);
+}
+
+TEST_CASE("process: a million lines arrive whole") {
+    auto command = shell("seq 1000000");
+    std::size_t bytes = 0;
+    std::size_t lines = 0;
+    std::string last;
+    const auto result = process::run(command,
+                                     [&](std::string_view part) {
+                                         bytes += part.size();
+                                         for (const char c : part) lines += c == '\n' ? 1 : 0;
+                                         last.assign(part.substr(part.size() > 8 ? part.size() - 8 : 0));
+                                     },
+                                     {});
+    REQUIRE(result.ok());
+    REQUIRE(lines == 1'000'000);
+    REQUIRE(bytes == 6'888'896);
+    REQUIRE(last == "1000000\n");
+}
+
+TEST_CASE("process: output is given as it comes, not at the end") {
+    const TempDir dir;
+    const auto flag = dir / "seen";
+    auto command =
+        shell(fmt::format("echo first; while [ ! -e {} ]; do sleep 0.02; done; echo second", flag.string()));
+    command.timeout = 20s;
+    std::string output;
+    const auto result = process::run(command,
+                                     [&](std::string_view part) {
+                                         output += part;
+                                         dir.write("seen", "");
+                                     },
+                                     {});
+    REQUIRE(result.ok());
+    REQUIRE(output == "first\nsecond\n");
+}
+
+TEST_CASE("process: captured output is cut at its limit, and the command is not held up") {
+    const auto captured = process::capture(shell("seq 1000000; exit 3"), {}, 100);
+    REQUIRE(captured.output.size() == 100);
+    REQUIRE(captured.result.status == 3);
+}
+
+TEST_CASE("process: input is the command's standard input, of any size") {
+    auto command = shell("cat");
+    command.input.assign(3'000'000, 'x');
+    const auto captured = process::capture(command, {}, 4'000'000);
+    REQUIRE(captured.result.ok());
+    REQUIRE(captured.output == command.input);
+    command = shell("cat");
+    REQUIRE(process::capture(command, {}).output.empty());
+}
+
+TEST_CASE("process: the environment is what was given and the step's id, nothing of this process") {
+    ::setenv("OUR_SECRET", "hunter2", 1);
+    auto command = shell("");
+    command.argv = {"/usr/bin/env"};
+    command.environment = {"ONE=1", "TWO=2 and more"};
+    const auto output = process::capture(command, {}).output;
+    ::unsetenv("OUR_SECRET");
+    const auto lines = split(trim(output), '\n');
+    REQUIRE(lines.size() == 3);
+    REQUIRE(lines[0] == "ONE=1");
+    REQUIRE(lines[1] == "TWO=2 and more");
+    REQUIRE(lines[2].starts_with("BATON_STEP_ID="));
+}
+
+TEST_CASE("process: neither arguments nor environment of a command show on its supervisor") {
+    auto command = shell(
+        "tr '\\0' '\\n' < /proc/$PPID/cmdline; echo --; tr '\\0' '\\n' < /proc/$PPID/environ; : my-argument");
+    command.environment.emplace_back("PASSWORD=hunter2");
+    const auto output = process::capture(command, {}).output;
+    REQUIRE(output.find("baton-step\n--supervise-step\n--\n") == 0);
+    REQUIRE(output.find("hunter2") == std::string::npos);
+    REQUIRE(output.find("my-argument") == std::string::npos);
+}
+
+TEST_CASE(
+    "process: a command inherits no descriptor, and has a session and a clean signal state of its own") {
+    const Fd leaky(::open("/etc/passwd", O_RDONLY));  // without O_CLOEXEC, as a library may open one
+    sigset_t blocked;
+    sigset_t before;
+    ::sigemptyset(&blocked);
+    ::sigaddset(&blocked, SIGTERM);
+    ::pthread_sigmask(SIG_BLOCK, &blocked, &before);
+    const auto captured = run_shell(
+        "for fd in /proc/$$/fd/*; do echo -n \"${fd##*/} \"; done; echo;"
+        "grep -E '^Sig(Blk|Ign)' /proc/$$/status; umask; pwd; [ \"$(ps -o sid= -p $$ | tr -d ' ')\" = $$ ] "
+        "&& echo leader");
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    INFO(captured.output);
+    const auto lines = split(captured.output, '\n');
+    REQUIRE(lines.size() > 5);
+    // dash opens the directory for the pattern within the loop's expansion only.
+    REQUIRE((lines[0] == "0 1 2 " || lines[0] == "0 1 2 3 "));
+    REQUIRE(lines[1] == "SigBlk:\t0000000000000000");
+    REQUIRE(lines[2] == "SigIgn:\t0000000000000000");
+    REQUIRE(lines[3] == "0022");
+    REQUIRE(lines[4] == "/");
+    REQUIRE(lines[5] == "leader");
+    auto lister = shell("");
+    lister.argv = {"ls", "/proc/self/fd"};
+    REQUIRE(process::capture(lister, {}).output == "0\n1\n2\n3\n");  // 3 is its own
+}
+
+TEST_CASE("process: kept descriptors become 3 and on, and are announced as sd_listen_fds reads it") {
+    const TempDir dir;
+    dir.write("a", "content of a");
+    dir.write("b", "content of b");
+    const Fd a(::open((dir / "a").c_str(), O_RDONLY | O_CLOEXEC));
+    const Fd b(::open((dir / "b").c_str(), O_RDONLY | O_CLOEXEC));
+    auto command = shell("cat <&3; echo; cat <&4; echo; echo $LISTEN_FDS; [ $LISTEN_PID = $$ ] && echo mine");
+    command.keep_fds = {b.get(), a.get()};
+    command.listen_fds = true;
+    REQUIRE(process::capture(command, {}).output == "content of b\ncontent of a\n2\nmine\n");
+    auto lister = shell("");
+    lister.argv = {"ls", "/proc/self/fd"};
+    lister.keep_fds = {0, 1, 2, a.get(), b.get()};
+    REQUIRE(process::capture(lister, {}).output == "0\n1\n2\n3\n4\n5\n6\n7\n8\n");  // 8 is its own
+}
+
+TEST_CASE("process: limits and priority hold for the command") {
+    auto command = shell("ulimit -n; ulimit -c; nice; ulimit -v");
+    command.limits.open_files = 77;
+    command.limits.core_bytes = 0;
+    command.limits.address_space_bytes = 1'000'000 * 1024;
+    command.priority = process::Priority::batch;
+    REQUIRE(process::capture(command, {}).output == "77\n0\n19\n1000000\n");
+    REQUIRE(run_shell("nice").output == "0\n");
+}
+
+TEST_CASE("process: a command runs with another account's rights and none of ours") {
+    const auto nobody = process::find_account("nobody");
+    REQUIRE(nobody.name == "nobody");
+    REQUIRE_FALSE(nobody.groups.empty());
+    auto command = shell("id -u; id -g; id -G; cat /proc/1/environ");
+    command.account = nobody;
+    const auto captured = process::capture(command, {});
+    if (!is_root()) {
+        REQUIRE(captured.result.end == End::not_started);
+        REQUIRE(captured.result.message == "become user 'nobody': Operation not permitted");
+        return;
+    }
+    REQUIRE(captured.output.find(fmt::format("{0}\n{1}\n{1}\n", nobody.uid, nobody.gid)) == 0);
+    REQUIRE(captured.output.find("Permission denied") != std::string::npos);
+    const TempDir dir;  // 0700, ours
+    command = shell("true");
+    command.account = nobody;
+    command.directory = dir.path();
+    REQUIRE(process::capture(command, {}).result.message ==
+            fmt::format("change to directory '{}': Permission denied", dir.path().string()));
+}
+
+TEST_CASE("process: an unknown user is an error that names it") {
+    REQUIRE_THROWS_WITH(process::find_account("no-such-user-here"),
+                        "no user 'no-such-user-here' on this machine");
+}
+
+TEST_CASE("process: what the sink throws ends the command and comes back") {
+    const auto mark = new_mark();
+    const Sweeper sweeper(mark);
+    auto command = shell("while echo line; do sleep 0.01; done");
+    command.environment.push_back(mark);
+    command.timeout = 30s;
+    const auto full = [](std::string_view) { throw std::runtime_error("the disk is full"); };
+    REQUIRE_THROWS_WITH(process::run(command, full, {}), "the disk is full");
+    REQUIRE(processes_with(mark).empty());
+}
+
+TEST_CASE("process: a slow sink loses nothing and holds the command back") {
+    auto command = shell("seq 60000");
+    std::size_t bytes = 0;
+    const auto slow = [&](std::string_view part) {
+        bytes += part.size();
+        static_cast<void>(run_shell("true"));  // a few milliseconds of other work
+    };
+    REQUIRE(process::run(command, slow, {}).ok());
+    REQUIRE(bytes == 348'894);
+}
+
+TEST_CASE("process: many runs leave neither descriptors nor zombies nor memory behind") {
+    const auto resident_kib = [] {
+        const auto statm = split(content_of("/proc/self/statm"), ' ');
+        return std::stol(statm.at(1)) * 4;
+    };
+    for (int run = 0; run < 5; ++run) REQUIRE(run_shell("echo warm").result.ok());
+    const auto descriptors = open_descriptors();
+    const auto before = resident_kib();
+    for (int run = 0; run < 60; ++run) REQUIRE(run_shell("seq 20000").result.ok());
+    REQUIRE(open_descriptors() == descriptors);
+    REQUIRE(content_of(fmt::format("/proc/self/task/{}/children", ::getpid())).empty());
+#ifndef BATON_SANITIZED  // sanitizers keep freed memory for a while
+    REQUIRE(resident_kib() - before < 2048);
+#endif
+}
