@@ -100,7 +100,9 @@ Rows Database::run_returning(std::string_view sql, const Values& values) {
     return writer_->execute(sql, values);
 }
 
-Transaction::Transaction(Database& database) : writer_(*database.writer_) {
+Transaction::Transaction(Database& database) : Transaction(*database.writer_) {}
+
+Transaction::Transaction(Connection& writer) : writer_(writer) {
     writer_.begin();
 }
 

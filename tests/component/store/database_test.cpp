@@ -76,7 +76,7 @@ TEST_CASE("database: text that is not UTF-8 or holds a NUL is kept readable, not
     const test::TempDir dir;
     Database database(dir / "baton.db");
     database.run("CREATE TABLE t (a TEXT) STRICT");
-    database.run("INSERT INTO t VALUES (?)", {std::string("before\0after \xff end", 17)});
+    database.run("INSERT INTO t VALUES (?)", {std::string("before\0after \xff end", 18)});
     CHECK(database.query("SELECT a FROM t").at(0).text(0) ==
           "before\xEF\xBF\xBD"
           "after \xEF\xBF\xBD end");
