@@ -65,6 +65,9 @@ struct BuildSpec {
     /// How the node stands towards the load balancers: one object an app that outlives its builds. Needed by
     /// switch_over where the app's traffic method is readiness or haproxy_agent; else may be null.
     ServiceState* service = nullptr;
+    /// Takes the objects of a commit over from peers into `mirror`, when the git host is away; false when no peer has
+    /// it. May be empty.
+    std::function<bool(const CommitId& commit)> fetch_from_peers;
 };
 
 /// What prepare() found and made, needed by the switch; stored by the caller so that a restarted agent has it.
@@ -91,6 +94,7 @@ struct SwitchOptions {
     bool run_once = false;  ///< run the `once` steps of migrate
     bool redo = false;      ///< an earlier try was cut off; begin from an unknown state
     bool restore_only = false;  ///< do not try the new release (again): put the previous one back
+    std::string reason;         ///< restore_only: why, for the log
 };
 /// drain, migrate, switch, verify, rejoin; undoes itself on failure. `stop` is obeyed before `switch` begins only:
 /// what has begun is finished or undone. Does not throw but for std::bad_alloc and what `listener` throws.
