@@ -24,6 +24,21 @@ void create_private(const std::filesystem::path& file) {
     if (!fd) throw system_error(fmt::format("open database {}", file.string()), errno);
 }
 
+// A file up to this size is checked at every start; it takes some 2 ms a MiB.
+constexpr std::uintmax_t always_checked_bytes = 8 << 20;
+
+/// SQLite removes its log when the last connection closes in order, so a log that is still there tells of a
+/// kill or a power loss. A large file that was closed in order is not read as a whole at each start.
+bool needs_check(const std::filesystem::path& file) {
+    std::filesystem::path log = file;
+    log += "-wal";
+    std::error_code ignored;
+    const std::uintmax_t size = std::filesystem::file_size(file, ignored);
+    if (ignored || size <= always_checked_bytes) return true;
+    const std::uintmax_t left = std::filesystem::file_size(log, ignored);
+    return !ignored && left > 0;
+}
+
 void check_integrity(Connection& connection, const std::filesystem::path& file) {
     const Rows rows = connection.execute("PRAGMA quick_check(1)", {});
     if (rows.size() == 1 && rows.front().text(0) == "ok") return;
@@ -78,8 +93,9 @@ unsigned Row::number(std::size_t column) const {
 
 Database::Database(const std::filesystem::path& file) : file_(file) {
     create_private(file);
+    const bool check = needs_check(file);
     writer_ = std::make_unique<Connection>(file, Connection::Access::read_write);
-    check_integrity(*writer_, file);
+    if (check) check_integrity(*writer_, file);
     bring_up_to_date(*writer_, file);
     reader_ = std::make_unique<Connection>(file, Connection::Access::read_only);
 }

@@ -68,8 +68,9 @@ using Rows = std::vector<Row>;
 /// statement at fault.
 class Database {
   public:
-    /// Opens or creates `file`; its directory must exist. Error(corrupt) when quick_check finds damage or
-    /// when it is no database, Error(conflict) when a newer program made it; both say what to do.
+    /// Opens or creates `file`; its directory must exist. Error(corrupt) when it is no database or quick_check
+    /// finds damage (run after a kill or a power loss, and always up to 8 MiB), Error(conflict) when a newer
+    /// program made it; all say what to do.
     explicit Database(const std::filesystem::path& file);
     Database(const Database&) = delete;
     Database& operator=(const Database&) = delete;

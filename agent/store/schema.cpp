@@ -32,7 +32,7 @@ const Migration& first_version() {
         "DEFAULT 0,"
         " reason TEXT NOT NULL DEFAULT '') STRICT",
         "CREATE INDEX queue_due ON queue (due_ms, id) WHERE state = 'waiting'",
-        "CREATE INDEX queue_app ON queue (app) WHERE state = 'waiting'",
+        "CREATE INDEX queue_app ON queue (app, commit_id, parameters) WHERE state = 'waiting'",
         "CREATE INDEX queue_left ON queue (left_ms) WHERE state <> 'waiting'",
 
         "CREATE TABLE rollouts (app TEXT NOT NULL, epoch INTEGER NOT NULL, id TEXT NOT NULL,"
