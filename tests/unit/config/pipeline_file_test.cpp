@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+// baton.yaml: what is read, and what whoever may push cannot say.
+#include <catch2/catch.hpp>
+
+#include "common/config/load.h"
+#include "tests/unit/config/samples.h"
+
+using namespace baton;
+using namespace baton::config;
+using namespace std::chrono_literals;
+
+namespace {
+
+std::string pipeline_report(const std::string& text) {
+    return test::report_of([&] { return parse_pipeline(text, "baton.yaml"); });
+}
+
+}  // namespace
+
+TEST_CASE("pipeline: every key of baton.yaml is read") {
+    const Pipeline pipeline = parse_pipeline(test::full_pipeline, "baton.yaml");
+    CHECK(pipeline.warnings.empty());
+    REQUIRE(pipeline.prepare.size() == 2);
+    CHECK(pipeline.prepare[0].kind == Step::Kind::virtualenv);
+    CHECK(pipeline.prepare[0].command == "requirements.txt");
+    CHECK(pipeline.prepare[0].name == "virtualenv requirements.txt");
+    CHECK(pipeline.prepare[1].name == "./manage.py collectstatic --noinput");
+    const Step& test = pipeline.test.at(0);
+    CHECK(test.name == "unit tests");
+    CHECK(test.command == "set -e\n./manage.py test\n");
+    CHECK(test.timeout == 10min);
+    CHECK(test.env == std::map<std::string, std::string>{{"DEBUG", "0"}, {"LEVEL", "yes"}, {"EMPTY", ""}});
+    CHECK(test.junit == std::vector<std::string>{"reports/*.xml"});
+    CHECK(test.min_tests == 10U);
+    CHECK(pipeline.has_once_steps());
+    REQUIRE(pipeline.switch_over.has_value());
+    CHECK(pipeline.switch_over->publish == Publish::rsync);
+    CHECK(pipeline.switch_over->options.ports == std::vector<unsigned>{8001, 8002});
+    CHECK(pipeline.switch_over->restart.at(0).keep_processes);
+    CHECK(pipeline.health->http == "http://${NODE_ADDRESS}:${PORT}/health");
+    CHECK(pipeline.health->expect_body == "${GIT_COMMIT}");
+    CHECK(pipeline.health->warm_up.size() == 2);
+    CHECK(pipeline.artifacts.size() == 1);
+}
+
+TEST_CASE("pipeline: without switch it is a plain CI job") {
+    const Pipeline pipeline = parse_pipeline("test:\n  - run: make check\n", "baton.yaml");
+    CHECK_FALSE(pipeline.switch_over.has_value());
+    CHECK_FALSE(pipeline.has_once_steps());
+    CHECK(pipeline.test.at(0).timeout == 30min);
+    CHECK(pipeline.warnings.empty());
+}
+
+TEST_CASE("pipeline: the effective pipeline reads back to the same values") {
+    const Pipeline pipeline = parse_pipeline(test::full_pipeline, "baton.yaml");
+    const std::string printed = to_yaml(pipeline);
+    INFO(printed);
+    const Pipeline again = parse_pipeline(printed, "printed.yaml");
+    CHECK(to_yaml(again) == printed);
+    CHECK(again.test.at(0).command == pipeline.test.at(0).command);
+    CHECK(again.test.at(0).env == pipeline.test.at(0).env);
+}
+
+TEST_CASE("pipeline: commands survive printing whatever they hold") {
+    for (const std::string command : {"  indented\n", "a: b # c", "echo \"x\"\n\techo y\n", "'", "echo é\n\n", "- x", "true", "123", "~", "null",
+                                      "a\n b\n", "\na\n", "a\r\nb"}) {
+        Pipeline pipeline;
+        pipeline.test.push_back(Step{});
+        pipeline.test[0].command = command;
+        pipeline.test[0].name = "x";
+        INFO(to_yaml(pipeline));
+        CHECK(parse_pipeline(to_yaml(pipeline), "printed.yaml").test.at(0).command == command);
+    }
+}
+
+TEST_CASE("pipeline: all faults come in one report") {
+    CHECK(pipeline_report(R"(prepare:
+  - virtualenv: requirements.txt
+    run: make
+  - ./manage.py collectstatic
+test:
+  - {name: unit, timeout: 10}
+  - {run: make check, once: true, keep_processes: true, min_tests: 3}
+switch:
+  strategy: blue_green
+  shared: [../secrets]
+  restart: systemctl restart shop
+health:
+  http: 127.0.0.1/health
+  expect_status: 99
+  min_healthy_time: 2m
+  pasword: x
+publish: symlink
+)") == R"(baton.yaml:2:17: a step is either 'run' or 'virtualenv': make two of it
+baton.yaml:4:5: step 2 of 'prepare' must be a map of keys and values, got './manage.py collectstatic'
+baton.yaml:6:5: step 1 of 'test' has no 'run', expected a command (or 'virtualenv', a requirements file)
+baton.yaml:6:27: 'timeout': '10' is not a duration (write 10m, 90s, 1h30m)
+baton.yaml:7:29: 'once' belongs to 'migrate' only, not to 'test'
+baton.yaml:7:51: 'keep_processes' belongs to 'stop' and 'restart' only, not to 'test'
+baton.yaml:7:68: 'min_tests' needs 'junit', the reports in which the tests are counted
+baton.yaml:9:13: 'strategy: blue_green' needs 'ports' in 'options', exactly two different ones, got 0
+baton.yaml:9:13: 'strategy: blue_green' needs 'upstream_file' in 'options', the file that tells the web server the live port
+baton.yaml:9:13: 'strategy: blue_green' needs 'upstream_template' in 'options', its text, with ${PORT}
+baton.yaml:9:13: 'strategy: blue_green' needs 'reload' in 'options', the command with which the web server reads it
+baton.yaml:10:3: 'shared' must hold relative paths without '.', '..' and '//', got '../secrets'
+baton.yaml:11:12: 'restart' must be a list, got 'systemctl restart shop' (each item begins with '- ')
+baton.yaml:13:9: 'http': '127.0.0.1/health' is not http:// or https://
+baton.yaml:14:18: 'expect_status' must be a whole number of 100 to 599, got '99'
+baton.yaml:15:21: 'healthy_deadline' (1m) must be longer than 'min_healthy_time' (2m): nothing could ever be healthy
+baton.yaml:16:3: unknown key 'pasword' in 'health' (known: http, command, expect_status, expect_body, interval, timeout, min_healthy_time, healthy_deadline, warm_up)
+baton.yaml:17:1: unknown key 'publish' in baton.yaml (known: prepare, test, migrate, switch, health, artifacts))");
+}
+
+TEST_CASE("pipeline: it cannot say anything of hosts, peers, limits or secrets") {
+    for (const std::string key : {"chain", "security", "traffic", "apps", "state_dir", "run_as", "deploy_to", "executors"}) {
+        CHECK(pipeline_report("test: [{run: make}]\n" + key + ": x\n").find("unknown key '" + key + "'") != std::string::npos);
+    }
+    CHECK(pipeline_report("test: [{run: make, workdir: ../..}]\n").find("without '..'") != std::string::npos);
+    CHECK(pipeline_report("test: [{run: make, env: {BATON_ROLLOUT: x}}]\n").find("the agent's own") != std::string::npos);
+    CHECK(pipeline_report("test: [{run: make, env: {\"A=B\": x}}]\n").find("is not the name of a variable") != std::string::npos);
+    CHECK(pipeline_report("test: &a [{run: make}]\nprepare: *a\n").find("anchor") != std::string::npos);
+}
+
+TEST_CASE("pipeline: variables of health are checked where the file is read") {
+    const std::string head = "switch: {restart: [{run: ./r}]}\nhealth:\n";
+    CHECK(pipeline_report(head + "  http: http://${NODE_ADRESS}:80/\n").find("did you mean 'NODE_ADDRESS'?") != std::string::npos);
+    CHECK(pipeline_report(head + "  http: http://${NODE_ADDRESS}:${PORT}/\n").find("unknown variable '${PORT}'") != std::string::npos);
+    CHECK(pipeline_report(head + "  http: http://${NODE_ADDRESS}:80/${APP}?${NODE_NAME}\n").empty());
+    CHECK(pipeline_report(head + "  command: test \"$PORT\" = ${x}\n").empty());
+    CHECK(pipeline_report(head + "  http: http://x/\n  command: true\n").find("either 'http' or 'command'") != std::string::npos);
+    CHECK(pipeline_report(head + "  interval: 1s\n").find("'health' has no 'http'") != std::string::npos);
+}
+
+TEST_CASE("pipeline: what is allowed but hardly meant is warned of") {
+    CHECK(parse_pipeline("switch: {restart: [{run: ./r}]}\n", "b").warnings.at(0).message.find("no 'health'") == 0);
+    CHECK(parse_pipeline("switch: {publish: symlink}\nhealth: {command: \"true\"}\n", "b").warnings.at(0).message.find("no 'restart'") !=
+          std::string::npos);
+    CHECK(parse_pipeline("artifacts: x\n", "b").warnings.at(0).message.find("nothing to do") == 0);
+    CHECK(pipeline_report("migrate: [{run: x}]\n").find("'migrate' needs 'switch'") != std::string::npos);
+}
