@@ -226,6 +226,10 @@ TEST_CASE("process: a command runs with another account's rights and none of our
     }
     REQUIRE(captured.output.find(fmt::format("{0}\n{1}\n{1}\n", nobody.uid, nobody.gid)) == 0);
     REQUIRE(captured.output.find("Permission denied") != std::string::npos);
+    command = shell("id -G");
+    command.account = nobody;
+    command.account->groups = {nobody.gid, 12'345};
+    REQUIRE(process::capture(command, {}).output == fmt::format("{} 12345\n", nobody.gid));
     const TempDir dir;  // 0700, ours
     command = shell("true");
     command.account = nobody;
@@ -246,7 +250,9 @@ TEST_CASE("process: what the sink throws ends the command and comes back") {
     command.environment.push_back(mark);
     command.timeout = 30s;
     const auto full = [](std::string_view) { throw std::runtime_error("the disk is full"); };
+    const auto start = std::chrono::steady_clock::now();
     REQUIRE_THROWS_WITH(process::run(command, full, {}), "the disk is full");
+    REQUIRE(std::chrono::steady_clock::now() - start < 10s);
     REQUIRE(processes_with(mark).empty());
 }
 
