@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+// Requests in flight: established connections to the app's port, as the kernel counts them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace baton::build {
+
+/// Connections of /proc/net/tcp and tcp6 in state ESTABLISHED whose local end is `port` and, unless it is empty, the
+/// address `host` (an IPv4 or IPv6 literal). Exact for a port to which the web server opens one connection a
+/// request (FastCGI); kept connections of clients or load balancers count as well. Error(io), Error(invalid).
+[[nodiscard]] unsigned requests_in_flight(std::uint16_t port, const std::string& host);
+
+/// The same from the text of one such table; `host_hex` as the kernel writes it, empty for any.
+[[nodiscard]] unsigned count_established(std::string_view table, std::uint16_t port, std::string_view host_hex);
+
+}  // namespace baton::build
