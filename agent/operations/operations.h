@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <stop_token>
@@ -17,7 +18,7 @@
 #include "common/wire/rollout.h"
 
 namespace baton::store {
-class Store;
+struct Store;
 }
 namespace baton::engine {
 class Engine;
@@ -31,7 +32,6 @@ struct TriggerRequest {
     std::map<std::string, std::string> parameters;    ///< undeclared ones are dropped, absent ones get their default
     Milliseconds delay{0};                            ///< quiet period
     bool by_name = false;                             ///< a person insists on this commit
-    bool only_news = false;                           ///< poll and webhook: nothing to do when the tip runs already
 };
 
 /// Which of an app's builds; the names are Jenkins' permalinks.
@@ -40,7 +40,9 @@ enum class Permalink { last, last_completed, last_successful, last_stable, last_
 /// Any thread may call any function. Error(not_found) for an unknown app, node, build or item in each of them.
 class Operations {
   public:
-    Operations(const config::AgentConfig& config, store::Store& store, engine::Engine& engine, const Clock& clock);
+    /// `wake_starter` is called after something was queued.
+    Operations(const config::AgentConfig& config, store::Store& store, engine::Engine& engine,
+               std::function<void()> wake_starter, const Clock& clock);
 
     // --- looking ---
     [[nodiscard]] Status status(const std::optional<AppName>& app = std::nullopt) const;
@@ -83,9 +85,12 @@ class Operations {
     std::string force(const AppName& app, const Caller& caller);
 
   private:
+    void record(const Caller& caller, const std::string& action, const AppName& app, const std::string& detail);
+
     const config::AgentConfig& config_;
     store::Store& store_;
     engine::Engine& engine_;
+    std::function<void()> wake_starter_;
     const Clock& clock_;
 };
 

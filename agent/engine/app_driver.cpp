@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: MIT
+// One app on this node: from the protocol's actions to work, messages and records, and back.
+#include "agent/engine/app_driver.h"
+
+#include <algorithm>
+#include <cstring>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "agent/engine/peer_wire.h"
+#include "agent/engine/settings.h"
+#include "common/digest.h"
+#include "common/error.h"
+#include "common/git/repository.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "common/text.h"
+
+namespace baton::engine {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// How long the store is left alone after it could not be written: a full disk is not cured by asking.
+constexpr auto store_again_after = 1s;
+constexpr auto pack_deadline = 60s;
+/// Rollouts told to a peer that asks for what it missed.
+constexpr std::size_t history_length = 20;
+/// After a boot: how long a node listens to its peers before it serves, and how long it waits for a majority.
+constexpr auto listen_for = 4s;
+constexpr auto alone_for = 20s;
+
+std::uint64_t random_number() {
+    const std::string bytes = random_bytes(sizeof(std::uint64_t));
+    std::uint64_t number = 0;
+    std::memcpy(&number, bytes.data(), sizeof number);
+    return number;
+}
+
+chain::Durable load_durable(const DriverContext& context) {
+    const auto text = context.store.chain.load(context.app.name);
+    if (!text) return chain::fresh_durable(random_number() | 1U);
+    return with_context(fmt::format("state of app \"{}\"", context.app.name),
+                        [&] { return chain::parse_durable(json::parse(*text)); });
+}
+
+}  // namespace
+
+AppDriver::AppDriver(DriverContext context)
+    : context_(std::move(context)),
+      machine_(machine_settings(context_.config, context_.app), load_durable(context_), random_number()),
+      runner_(RunnerContext{context_.config, context_.app, context_.store, context_.clock, context_.slots, *this,
+                            context_.service, [this](const CommitId& commit) { return fetch_from_peers(commit); }}) {}
+
+// --- into the machine ---
+
+void AppDriver::start(bool app_up) {
+    app_up_ = app_up;
+    started_ = now();
+    catching_up_ = context_.fresh_start && context_.config.nodes.size() > 1;
+    if (switching() || context_.store.flags.has(context_.app.name, store::flag::drained)) {
+        context_.service.set_mode(build::ServiceMode::draining);
+    }
+    // What the store must not lose is there before the first message goes out, a fresh incarnation above all.
+    unstored_ = true;
+    apply(machine_.start(now(), app_up));
+    json::Value ask{{"want_history", true}};
+    for (const auto& node : context_.config.nodes) {
+        if (node.name == context_.config.self || node.jenkins) continue;
+        context_.outbox.post(node.name, peer_target(context_.app.name), json::dump(ask), [this](const PeerAnswer& answer) {
+            if (!answer || !answer->ok()) return;
+            context_.post([this, body = answer->body] {
+                const auto said = parse_exchange(body);
+                merge(said.progress, said.rollouts);
+            });
+        });
+    }
+}
+
+void AppDriver::tick() {
+    if (unstored_ && now() >= next_store_) flush();
+    if (now() >= machine_.next_tick()) apply(machine_.tick(now()));
+}
+
+Instant AppDriver::next_tick() const {
+    return unstored_ ? std::min(next_store_, machine_.next_tick()) : machine_.next_tick();
+}
+
+std::vector<chain::Message> AppDriver::receive(const NodeName& from, const std::vector<chain::Message>& messages) {
+    answering_ = from;
+    answer_.clear();
+    for (const auto& message : messages) apply(machine_.receive(now(), from, message));
+    answering_.reset();
+    if (unstored_) throw Error(ErrorKind::io, "the state could not be stored; nothing was accepted");
+    return std::move(answer_);
+}
+
+void AppDriver::offer(const wire::Rollout& rollout) { apply(machine_.offer(now(), rollout)); }
+
+chain::OrderId AppDriver::order(const chain::Order& order, const std::string& who) {
+    chain::OrderId id = 0;
+    apply(machine_.order(now(), order, who, id));
+    return id;
+}
+
+bool AppDriver::cancel(const wire::Target& target, const std::string& reason) {
+    if (!runner_.cancel(target, wire::BuildState::cancelled, reason)) return false;
+    apply(machine_.build_failed(now(), target, reason));
+    return true;
+}
+
+void AppDriver::health(bool app_up) {
+    app_up_ = app_up;
+    judge_service();
+    apply(machine_.health(now(), app_up));
+}
+
+void AppDriver::set_drained(bool drained) {
+    if (drained) {
+        context_.store.flags.set(context_.app.name, store::flag::drained, "yes");
+        context_.service.set_mode(build::ServiceMode::draining);
+    } else if (context_.store.flags.erase(context_.app.name, store::flag::drained) && !switching()) {
+        context_.service.set_mode(build::ServiceMode::rejoining);
+    }
+}
+
+Snapshot AppDriver::snapshot() const {
+    return {machine_.view(now()), context_.service.ready(), app_up_};
+}
+
+CommitId AppDriver::current_commit() const {
+    const auto& current = machine_.durable().current;
+    return current ? current->commit : CommitId();
+}
+
+bool AppDriver::behind() const {
+    const auto view = machine_.view(now());
+    const std::size_t others = context_.config.nodes.size() - 1;
+    const auto heard = static_cast<std::size_t>(std::ranges::count_if(
+        view.peers, [](const chain::PeerView& peer) { return peer.silent_ms >= 0; }));
+    // Alone after a power cut it serves what it has, after a while: an old release is better than none.
+    if (2 * (heard + 1) <= others + 1 && now() - started_ < alone_for) return true;
+    if (now() - started_ < listen_for) return true;
+    return view.newest && !view.newest_halted && (!view.current || view.current->key != view.newest->key);
+}
+
+void AppDriver::judge_service() {
+    if (catching_up_ && !behind()) {
+        catching_up_ = false;
+        log::info("chain", "caught up; this node serves", {{"app", context_.app.name}});
+    }
+    context_.service.set_healthy(app_up_ && !catching_up_);
+}
+
+bool AppDriver::switching() const { return machine_.durable().phase == chain::Phase::out; }
+
+// --- out of the machine ---
+
+void AppDriver::apply(chain::Effects effects) {
+    for (auto& action : effects.actions) pending_.push_back(std::move(action));
+    unstored_ = unstored_ || effects.store;
+    flush();
+    note_waiting();
+}
+
+bool AppDriver::store_state() {
+    if (!unstored_) return true;
+    if (now() < next_store_) return false;
+    try {
+        context_.store.chain.save(context_.app.name, json::dump(chain::to_json(machine_.durable())));
+        unstored_ = false;
+        next_store_ = Instant{};
+        return true;
+    } catch (const Error& error) {
+        // Nothing has left this node yet that depends on it: to the peers it is as if this agent were slow.
+        next_store_ = now() + store_again_after;
+        log::error("chain", "cannot store the state; the app's rollouts wait", {{"app", context_.app.name},
+                                                                               {"reason", error.text()}});
+        return false;
+    }
+}
+
+void AppDriver::flush() {
+    if (!store_state()) return;
+    while (!pending_.empty()) {
+        const chain::Action action = std::move(pending_.front());
+        pending_.pop_front();
+        std::visit([this](const auto& some) { carry_out(some); }, action);
+    }
+}
+
+void AppDriver::carry_out(const chain::Send& send) {
+    if (answering_ == send.to) {
+        answer_.push_back(send.message);
+        return;
+    }
+    const auto [target, body] = to_letter(context_.app.name, send.message);
+    context_.outbox.post(send.to, target, body, [this, to = send.to](const PeerAnswer& answer) {
+        if (!answer || !answer->ok()) return;
+        context_.post([this, to, body = answer->body] {
+            for (const auto& message : parse_exchange(body).messages) apply(machine_.receive(now(), to, message));
+        });
+    });
+}
+
+void AppDriver::carry_out(const chain::StartBuild& start) {
+    context_.store.rollouts.upsert({start.rollout, store::RolloutState::running, {}, to_epoch_ms(context_.clock.wall())});
+    runner_.prepare(start.rollout, start.ahead);
+}
+
+void AppDriver::carry_out(const chain::CancelBuild& cancel) { runner_.cancel(cancel.target, cancel.as, cancel.reason); }
+
+void AppDriver::carry_out(const chain::Switch& action) {
+    waits_for_.clear();
+    build::SwitchOptions options;
+    options.run_once = action.run_once;
+    options.redo = action.redo;
+    runner_.switch_over(action.ticket, action.rollout, options);
+}
+
+void AppDriver::carry_out(const chain::Restore& restore) {
+    build::SwitchOptions options;
+    options.redo = true;
+    options.restore_only = true;
+    options.reason = restore.reason;
+    runner_.switch_over(restore.ticket, restore.rollout, options);
+}
+
+void AppDriver::carry_out(const chain::BringUp&) {
+    const auto& current = machine_.durable().current;
+    if (!current) return;
+    runner_.bring_up(*current);
+}
+
+void AppDriver::carry_out(const chain::Note& note) {
+    const std::initializer_list<log::Field> fields{{"app", context_.app.name}, {"what", note.text}};
+    switch (note.level) {
+        case chain::Note::Level::info: log::info("chain", "note", fields); break;
+        case chain::Note::Level::warning: log::warning("chain", "note", fields); break;
+        case chain::Note::Level::error: log::error("chain", "note", fields); break;
+    }
+}
+
+void AppDriver::note_waiting() {
+    const auto& durable = machine_.durable();
+    if (durable.phase == chain::Phase::out) return;
+    const auto view = machine_.view(now());
+    if (!view.wanted || view.waits_for == waits_for_) return;
+    waits_for_ = view.waits_for;
+    runner_.note_stage(view.wanted->target(), wire::Stage::permit, view.waits_for);
+}
+
+// --- what the runner tells, on its thread ---
+
+void AppDriver::build_changed(const store::BuildRecord& record) {
+    context_.post([this, record] { update_progress(record); });
+}
+
+void AppDriver::build_ready(const wire::Target& target, bool deploys, bool has_once_steps) {
+    context_.post([=, this] { apply(machine_.build_ready(now(), target, deploys, has_once_steps)); });
+}
+
+void AppDriver::build_failed(const wire::Target& target, const std::string& reason) {
+    context_.post([=, this] { apply(machine_.build_failed(now(), target, reason)); });
+}
+
+void AppDriver::once_started(const chain::Ticket& ticket) {
+    context_.post_and_wait([&] {
+        apply(machine_.once_started(now(), ticket));
+        if (unstored_) throw Error(ErrorKind::io, "cannot store that a migration is about to run; it does not run");
+    });
+}
+
+void AppDriver::once_done(const chain::Ticket& ticket) {
+    context_.post_and_wait([&] { apply(machine_.once_done(now(), ticket)); });
+}
+
+void AppDriver::switched(const chain::Ticket& ticket, const wire::Rollout& rollout, chain::SwitchEnd end,
+                         const std::string& reason) {
+    context_.post([=, this] {
+        app_up_ = end != chain::SwitchEnd::stuck;
+        log::info("chain", "switched", {{"app", rollout.app}, {"rollout", rollout.key.id}, {"commit", rollout.commit},
+                                        {"good", end == chain::SwitchEnd::in_service}, {"reason", reason}});
+        apply(machine_.switched(now(), ticket, end, reason));
+    });
+}
+
+// --- what every node shows ---
+
+void AppDriver::update_progress(const store::BuildRecord& record) {
+    const auto& app = context_.app.name;
+    auto row = context_.store.rollouts.progress(app, record.rollout.id, context_.config.self).value_or(wire::NodeProgress{});
+    row.node = context_.config.self;
+    row.rollout = record.rollout;
+    // A version that also grows over a lost database: rows of this node that peers kept must not win for ever.
+    row.version = std::max(row.version + 1, static_cast<std::uint64_t>(to_epoch_ms(context_.clock.wall())));
+    row.build = record.number;
+    row.stage = record.stage;
+    row.state = record.state;
+    row.since_ms = record.stage_ms;
+    row.started_ms = record.started_ms;
+    row.finished_ms = record.finished_ms;
+    row.waits_for = record.finished_ms == 0 ? record.message : std::string();
+    row.message = record.finished_ms == 0 ? std::string() : record.message;
+    if (const auto& current = machine_.durable().current) row.current = current->commit;
+    if (record.state == wire::BuildState::succeeded) row.current = record.commit;
+    context_.store.rollouts.put_progress(app, row);
+    publish(row);
+}
+
+void AppDriver::publish(const wire::NodeProgress& row) {
+    PeerExchange said;
+    said.progress = {row};
+    if (const auto record = context_.store.rollouts.get(context_.app.name, row.rollout.id)) said.rollouts = {record->rollout};
+    const std::string body = json::dump(to_json(said));
+    for (const auto& node : context_.config.nodes) {
+        if (node.name != context_.config.self && !node.jenkins) {
+            context_.outbox.post(node.name, peer_target(context_.app.name), body, nullptr);
+        }
+    }
+}
+
+void AppDriver::merge(const std::vector<wire::NodeProgress>& progress, const std::vector<wire::Rollout>& rollouts) {
+    const auto at = to_epoch_ms(context_.clock.wall());
+    for (const auto& rollout : rollouts) {
+        const auto known = context_.store.rollouts.get(context_.app.name, rollout.key.id);
+        if (known && known->rollout.attempt >= rollout.attempt) continue;
+        context_.store.rollouts.upsert({rollout, store::RolloutState::running, {}, at});
+    }
+    for (const auto& row : progress) {
+        if (row.node != context_.config.self) context_.store.rollouts.put_progress(context_.app.name, row);
+    }
+}
+
+void AppDriver::history(std::vector<wire::NodeProgress>& progress, std::vector<wire::Rollout>& rollouts) const {
+    for (const auto& record : context_.store.rollouts.list(context_.app.name, history_length)) {
+        rollouts.push_back(record.rollout);
+        for (auto& row : context_.store.rollouts.progress(context_.app.name, record.rollout.key.id)) {
+            progress.push_back(std::move(row));
+        }
+    }
+}
+
+bool AppDriver::fetch_from_peers(const CommitId& commit) const {
+    std::vector<std::string> have;
+    for (const auto& record : context_.store.builds.list(context_.app.name, 5)) have.push_back(record.commit.str());
+    for (const auto& node : context_.config.nodes) {
+        if (node.name == context_.config.self || node.jenkins) continue;
+        try {
+            const json::Value ask{{"want", commit.str()}, {"have", have}};
+            const auto answer = context_.outbox.call(node.name, "POST", pack_target(context_.app.name), json::dump(ask),
+                                                     pack_deadline);
+            if (!answer.ok()) continue;
+            const auto mirror = mirror_of(context_.config, context_.app);
+            mirror.ensure_exists({}, context_.clock.now() + pack_deadline);
+            git::Repository(mirror.path()).add_pack(answer.body, commit);
+            log::info("git", "commit came from a peer", {{"app", context_.app.name}, {"commit", commit}, {"peer", node.name}});
+            return true;
+        } catch (const Error& error) {
+            log::warning("git", "peer cannot hand over the commit", {{"peer", node.name}, {"reason", error.text()}});
+        }
+    }
+    return false;
+}
+
+}  // namespace baton::engine

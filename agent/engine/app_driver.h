@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+// One app on this node: feeds its protocol machine, stores what that must not forget, and carries out what it says.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/chain/machine.h"
+#include "agent/engine/outbox.h"
+#include "agent/engine/runner.h"
+#include "agent/store/store.h"
+
+namespace baton::engine {
+
+/// An app as the outside sees it, taken in one moment.
+struct Snapshot {
+    chain::View view;
+    bool in_service = true;   ///< what GET /health/APP answers
+    bool app_up = true;
+};
+
+struct DriverContext {
+    const config::AgentConfig& config;
+    const config::App& app;
+    store::Store& store;
+    const Clock& clock;
+    Outbox& outbox;
+    Slots& slots;
+    build::ServiceState& service;
+    std::function<void(std::function<void()>)> post;                  ///< onto the engine's thread
+    std::function<void(const std::function<void()>&)> post_and_wait;  ///< the same, returns when done
+    bool fresh_start = true;                                          ///< the machine booted, or the state is new
+};
+
+/// Every function but the RunnerEvents: the engine's thread only.
+class AppDriver final : private RunnerEvents {
+  public:
+    explicit AppDriver(DriverContext context);
+
+    void start(bool app_up);
+    void tick();
+    [[nodiscard]] Instant next_tick() const;
+    /// Messages from one peer; those for the same peer that they cause are the answer.
+    std::vector<chain::Message> receive(const NodeName& from, const std::vector<chain::Message>& messages);
+    void merge(const std::vector<wire::NodeProgress>& progress, const std::vector<wire::Rollout>& rollouts);
+    /// The newest rollouts with what every node said of them.
+    void history(std::vector<wire::NodeProgress>& progress, std::vector<wire::Rollout>& rollouts) const;
+    void offer(const wire::Rollout& rollout);
+    [[nodiscard]] wire::RolloutKey next_key(const RolloutId& id) const { return machine_.next_key(id); }
+    chain::OrderId order(const chain::Order& order, const std::string& who);
+    [[nodiscard]] bool order_known(chain::OrderId id) const { return machine_.order_known(id); }
+    bool cancel(const wire::Target& target, const std::string& reason);
+    void health(bool app_up);
+    void set_drained(bool drained);
+    [[nodiscard]] Snapshot snapshot() const;
+    /// What this node runs; empty when nothing.
+    [[nodiscard]] CommitId current_commit() const;
+    [[nodiscard]] Runner& runner() { return runner_; }
+    [[nodiscard]] bool switching() const;
+
+  private:
+    void build_changed(const store::BuildRecord& record) override;
+    void build_ready(const wire::Target& target, bool deploys, bool has_once_steps) override;
+    void build_failed(const wire::Target& target, const std::string& reason) override;
+    void once_started(const chain::Ticket& ticket) override;
+    void once_done(const chain::Ticket& ticket) override;
+    void switched(const chain::Ticket& ticket, const wire::Rollout& rollout, chain::SwitchEnd end,
+                  const std::string& reason) override;
+
+    void apply(chain::Effects effects);
+    bool store_state();
+    void flush();
+    void carry_out(const chain::Send& send);
+    void carry_out(const chain::StartBuild& start);
+    void carry_out(const chain::CancelBuild& cancel);
+    void carry_out(const chain::Switch& action);
+    void carry_out(const chain::Restore& restore);
+    void carry_out(const chain::BringUp&);
+    void carry_out(const chain::Note& note);
+    void note_waiting();
+    void judge_service();
+    [[nodiscard]] bool behind() const;
+    void update_progress(const store::BuildRecord& record);
+    void publish(const wire::NodeProgress& row);
+    bool fetch_from_peers(const CommitId& commit) const;
+    [[nodiscard]] Instant now() const { return context_.clock.now(); }
+
+    DriverContext context_;
+    chain::Machine machine_;
+    std::deque<chain::Action> pending_;      ///< not carried out yet: the durable state could not be stored
+    bool unstored_ = false;
+    Instant next_store_{};
+    std::optional<NodeName> answering_;      ///< a peer whose messages are being received
+    std::vector<chain::Message> answer_;
+    std::string waits_for_;                  ///< as last noted in the build's record
+    bool app_up_ = true;
+    bool catching_up_ = false;               ///< came back from the dead: does not serve before it has the fleet's release
+    Instant started_{};
+    Runner runner_;                          ///< last: its thread calls the functions above
+};
+
+}  // namespace baton::engine

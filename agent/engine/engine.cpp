@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MIT
+// The agent's own thread.
+#include "agent/engine/engine.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <utility>
+
+#include "common/git/repository.h"
+#include "common/log.h"
+
+namespace baton::engine {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// How often the app's own health is asked between switches: for bake time, min_healthy and /health.
+constexpr auto health_interval = 2s;
+constexpr auto longest_nap = 1s;
+/// The most that may wait for the engine's thread: beyond it the agent is not keeping up, and says so.
+constexpr std::size_t most_waiting = 50'000;
+constexpr std::uint64_t most_pack_bytes = 512ULL * 1024 * 1024;
+
+}  // namespace
+
+Engine::Engine(const config::AgentConfig& config, store::Store& store, const Clock& clock, Outbox& outbox,
+               ServiceStates& services, bool fresh_start)
+    : config_(config), store_(store), clock_(clock), slots_(config.executors) {
+    for (const auto& [name, app] : config.apps) {
+        drivers_.emplace(name, std::make_unique<AppDriver>(DriverContext{
+                                   config_, app, store_, clock_, outbox, slots_, services.of(name),
+                                   [this](std::function<void()> work) { post(std::move(work)); },
+                                   [this](const std::function<void()>& work) { call(work); }, fresh_start}));
+    }
+}
+
+Engine::~Engine() { stop(0ms); }
+
+void Engine::start() {
+    thread_ = std::jthread([this](const std::stop_token& stop) { loop(stop); });
+    health_thread_ = std::jthread([this](const std::stop_token& stop) {
+        for (const auto& [name, driver] : drivers_) {
+            const auto current = call([&driver = *driver] { return driver.current_commit(); });
+            const bool up = driver->runner().healthy_now(current, stop);
+            call([&driver = *driver, up] { driver.start(up); });
+        }
+        watch_health(stop);
+    });
+}
+
+void Engine::stop(Milliseconds grace) {
+    if (!thread_.joinable()) return;
+    health_thread_.request_stop();
+    health_thread_.join();
+    const auto deadline = clock_.now() + grace;
+    const auto switching = [&] {
+        return std::ranges::any_of(drivers_, [](const auto& entry) { return entry.second->runner().switching(); });
+    };
+    while (clock_.now() < deadline && switching()) std::this_thread::sleep_for(20ms);
+    for (const auto& [name, driver] : drivers_) driver->runner().stop();
+    thread_.request_stop();
+    thread_.join();
+}
+
+void Engine::post(std::function<void()> work) {
+    {
+        const std::lock_guard lock(mutex_);
+        if (inbox_.size() >= most_waiting) throw Error(ErrorKind::busy, "too much waits for the agent's engine");
+        inbox_.push_back(std::move(work));
+    }
+    wake_.notify_one();
+}
+
+void Engine::loop(const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+        std::deque<std::function<void()>> work;
+        {
+            auto until = clock_.now() + longest_nap;
+            for (const auto& [name, driver] : drivers_) until = std::min(until, driver->next_tick());
+            std::unique_lock lock(mutex_);
+            const auto nap = std::max<Milliseconds>(until - clock_.now(), 0ms);
+            wake_.wait_for(lock, stop, nap, [&] { return !inbox_.empty(); });
+            work.swap(inbox_);
+        }
+        for (const auto& some : work) {
+            try {
+                some();
+            } catch (const Error& error) {
+                // What a caller waits for carries its error itself; this is a note from a peer or a worker.
+                log::warning("engine", "could not take something in", {{"reason", error.text()}});
+            }
+        }
+        for (const auto& [name, driver] : drivers_) driver->tick();
+    }
+}
+
+void Engine::watch_health(const std::stop_token& stop) {
+    std::mutex idle;
+    std::condition_variable_any nap;
+    while (!stop.stop_requested()) {
+        {
+            std::unique_lock lock(idle);
+            nap.wait_for(lock, stop, health_interval, [] { return false; });
+        }
+        for (const auto& [name, driver] : drivers_) {
+            if (stop.stop_requested()) return;
+            // While a switch runs its own stages judge the app.
+            const auto [current, switching] = call(
+                [&driver = *driver] { return std::pair(driver.current_commit(), driver.switching()); });
+            if (switching) continue;
+            const bool up = driver->runner().healthy_now(current, stop);
+            call([&driver = *driver, up] {
+                if (!driver.switching()) driver.health(up);
+            });
+        }
+    }
+}
+
+AppDriver& Engine::driver(const AppName& app) const {
+    const auto it = drivers_.find(app);
+    if (it == drivers_.end()) throw Error(ErrorKind::not_found, fmt::format("no app '{}' is configured", app));
+    return *it->second;
+}
+
+PeerExchange Engine::exchange(const AppName& app, const NodeName& from, const PeerExchange& said) {
+    auto& target = driver(app);
+    return call([&target, from, said] {
+        PeerExchange answer;
+        target.merge(said.progress, said.rollouts);
+        if (!said.messages.empty()) answer.messages = target.receive(from, said.messages);
+        if (said.wants_history) target.history(answer.progress, answer.rollouts);
+        return answer;
+    });
+}
+
+void Engine::offer(const wire::Rollout& rollout) {
+    auto& target = driver(rollout.app);
+    call([&target, rollout] { target.offer(rollout); });
+}
+
+wire::RolloutKey Engine::next_key(const AppName& app, const RolloutId& id) {
+    auto& target = driver(app);
+    return call([&target, id] { return target.next_key(id); });
+}
+
+bool Engine::order(const AppName& app, const chain::Order& order, const std::string& who, Milliseconds within) {
+    auto& target = driver(app);
+    const auto id = call([&target, order, who] { return target.order(order, who); });
+    const auto deadline = clock_.now() + within;
+    while (!call([&target, id] { return target.order_known(id); })) {
+        if (clock_.now() >= deadline) return false;
+        std::this_thread::sleep_for(20ms);
+    }
+    return true;
+}
+
+bool Engine::cancel_build(const AppName& app, const wire::Target& target, const std::string& reason) {
+    auto& owner = driver(app);
+    return call([&owner, target, reason] { return owner.cancel(target, reason); });
+}
+
+void Engine::set_drained(const AppName& app, bool drained) {
+    auto& target = driver(app);
+    call([&target, drained] { target.set_drained(drained); });
+}
+
+Snapshot Engine::snapshot(const AppName& app) {
+    auto& target = driver(app);
+    return call([&target] { return target.snapshot(); });
+}
+
+std::string Engine::pack(const AppName& app, const CommitId& want, const std::vector<CommitId>& have) const {
+    const git::Repository repository(driver(app).runner().paths().mirror);
+    if (!repository.has_commit(want)) throw Error(ErrorKind::not_found, fmt::format("commit {} is not here", want));
+    return repository.make_pack(want, have, most_pack_bytes);
+}
+
+AppPaths Engine::paths(const AppName& app) const { return driver(app).runner().paths(); }
+
+}  // namespace baton::engine

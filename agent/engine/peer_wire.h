@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+// What agents write to each other about an app: where it goes, and its JSON.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "agent/chain/message.h"
+#include "common/json.h"
+#include "common/types.h"
+#include "common/wire/rollout.h"
+
+namespace baton::engine {
+
+/// What a peer said in one request, and what it gets back in the answer.
+struct PeerExchange {
+    std::vector<chain::Message> messages;
+    std::vector<wire::NodeProgress> progress;
+    std::vector<wire::Rollout> rollouts;
+    bool wants_history = false;  ///< a peer that has just started asks for what it missed
+};
+
+[[nodiscard]] std::string peer_target(const AppName& app);     ///< `/peer/v1/chain/APP`
+[[nodiscard]] std::string handoff_target(const AppName& app);  ///< `/job/APP/build`: the very one that curl uses
+[[nodiscard]] std::string pack_target(const AppName& app);     ///< `/peer/v1/pack/APP`
+
+[[nodiscard]] json::Value to_json(const PeerExchange& exchange);
+/// Error(invalid) for what is none.
+[[nodiscard]] PeerExchange parse_exchange(std::string_view body);
+
+/// Target and body for one message; a handoff goes to the remote trigger.
+[[nodiscard]] std::pair<std::string, std::string> to_letter(const AppName& app, const chain::Message& message);
+
+}  // namespace baton::engine

@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: MIT
+// The hands of one app.
+#include "agent/engine/runner.h"
+
+#include <array>
+#include <fmt/format.h>
+#include <utility>
+#include <nlohmann/json.hpp>
+
+#include "agent/engine/recorder.h"
+#include "common/config/load.h"
+#include "common/error.h"
+#include "common/file.h"
+#include "common/git/repository.h"
+#include "common/log.h"
+#include "common/text.h"
+
+namespace baton::engine {
+namespace {
+
+namespace fs = std::filesystem;
+using wire::BuildState;
+using wire::Stage;
+
+chain::SwitchEnd end_of(build::SwitchOutcome outcome) {
+    switch (outcome) {
+        case build::SwitchOutcome::in_service: return chain::SwitchEnd::in_service;
+        case build::SwitchOutcome::restored: return chain::SwitchEnd::restored;
+        case build::SwitchOutcome::untouched: return chain::SwitchEnd::untouched;
+        case build::SwitchOutcome::stuck: return chain::SwitchEnd::stuck;
+    }
+    return chain::SwitchEnd::stuck;
+}
+
+}  // namespace
+
+AppPaths::AppPaths(const fs::path& state_dir, const AppName& app)
+    : mirror(state_dir / "apps" / app.str() / "mirror.git"),
+      workspaces(state_dir / "apps" / app.str() / "work"),
+      cache(state_dir / "apps" / app.str() / "cache"),
+      logs(state_dir / "apps" / app.str() / "logs"),
+      artifacts(state_dir / "apps" / app.str() / "artifacts") {}
+
+fs::path AppPaths::log(unsigned build) const { return logs / fmt::format("{}.log", build); }
+fs::path AppPaths::artifacts_of(unsigned build) const { return artifacts / std::to_string(build); }
+
+Runner::Runner(RunnerContext context)
+    : context_(std::move(context)), paths_(context_.config.state_dir, context_.app.name) {
+    for (const auto& folder : {paths_.workspaces, paths_.cache, paths_.logs, paths_.artifacts}) {
+        fs::create_directories(folder);
+    }
+    thread_ = std::jthread([this](const std::stop_token& stop) { work(stop); });
+}
+
+void Runner::prepare(const wire::Rollout& rollout, bool ahead) {
+    {
+        const std::lock_guard lock(mutex_);
+        jobs_.emplace_back(PrepareJob{rollout, ahead});
+    }
+    wake_.notify_all();
+}
+
+void Runner::switch_over(const chain::Ticket& ticket, const wire::Rollout& rollout,
+                         const build::SwitchOptions& options) {
+    {
+        const std::lock_guard lock(mutex_);
+        // A permit is held: nothing that waits in the queue may delay the way back into service.
+        jobs_.emplace_front(SwitchJob{ticket, rollout, options});
+    }
+    wake_.notify_all();
+}
+
+void Runner::bring_up(const wire::Rollout& current) {
+    {
+        const std::lock_guard lock(mutex_);
+        jobs_.emplace_front(BringUpJob{current});
+    }
+    wake_.notify_all();
+}
+
+bool Runner::switching() const {
+    const std::lock_guard lock(mutex_);
+    return switching_;
+}
+
+void Runner::stop() {
+    thread_.request_stop();
+    if (thread_.joinable()) thread_.join();
+}
+
+bool Runner::cancel(const wire::Target& target, BuildState as, const std::string& reason) {
+    {
+        const std::lock_guard lock(mutex_);
+        std::erase_if(jobs_, [&](const Job& job) {
+            const auto* prepare = std::get_if<PrepareJob>(&job);
+            return prepare != nullptr && prepare->rollout.target() == target;
+        });
+        if (running_ == target) {
+            cancelled_as_ = as;
+            cancelled_because_ = reason;
+            running_stop_.request_stop();
+            return true;
+        }
+    }
+    auto record = ready_record(target);
+    if (!record || record->stage != Stage::permit) return false;
+    end_record(*record, as, reason);
+    return true;
+}
+
+void Runner::finish(const wire::Target& target, BuildState as, const std::string& message) {
+    auto record = ready_record(target);
+    if (record) end_record(*record, as, message);
+}
+
+void Runner::note_stage(const wire::Target& target, Stage stage, const std::string& waits_for) {
+    auto record = ready_record(target);
+    if (!record || (record->stage == stage && record->message == waits_for)) return;
+    if (record->stage != stage) record->stage_ms = to_epoch_ms(context_.clock.wall());
+    record->stage = stage;
+    record->message = waits_for;
+    context_.store.builds.save(*record);
+    context_.events.build_changed(*record);
+}
+
+void Runner::work(const std::stop_token& stop) {
+    while (true) {
+        std::optional<Job> job;
+        {
+            std::unique_lock lock(mutex_);
+            if (!wake_.wait(lock, stop, [&] { return !jobs_.empty(); })) return;
+            job = std::move(jobs_.front());
+            jobs_.pop_front();
+        }
+        if (stop.stop_requested()) return;
+        const auto set_switching = [&](bool switching) {
+            const std::lock_guard lock(mutex_);
+            switching_ = switching;
+        };
+        set_switching(!std::holds_alternative<PrepareJob>(*job));
+        std::visit([&](const auto& some) { run(some, stop); }, *job);
+        set_switching(false);
+    }
+}
+
+std::optional<store::BuildRecord> Runner::ready_record(const wire::Target& target) const {
+    auto record = context_.store.builds.for_rollout(context_.app.name, target.key.id);
+    if (!record || record->attempt != target.attempt || record->finished_ms != 0) return std::nullopt;
+    return record;
+}
+
+store::BuildRecord Runner::begin_record(const wire::Rollout& rollout, bool ahead) {
+    store::BuildRecord record;
+    record.app = context_.app.name;
+    record.rollout = rollout.key;
+    record.attempt = rollout.attempt;
+    record.kind = rollout.kind;
+    record.commit = rollout.commit;
+    if (const auto last = context_.store.builds.newest(record.app)) record.previous_commit = last->commit;
+    record.stage = Stage::fetch;
+    record.state = BuildState::running;
+    record.started_ms = record.stage_ms = to_epoch_ms(context_.clock.wall());
+    record.causes = {rollout.cause};
+    record.parameters = rollout.parameters;
+    if (ahead) record.message = "ahead of its turn";
+    record.number = context_.store.builds.insert(record);
+    return record;
+}
+
+build::BuildSpec Runner::spec_for(const store::BuildRecord& record, const wire::Rollout& rollout) const {
+    build::BuildSpec spec;
+    spec.agent = &context_.config;
+    spec.app = &context_.app;
+    spec.rollout = rollout;
+    spec.number = record.number;
+    spec.mirror = paths_.mirror;
+    spec.workspace = paths_.workspaces / std::to_string(record.number);
+    spec.cache = paths_.cache;
+    spec.log_file = paths_.log(record.number);
+    spec.artifacts = paths_.artifacts_of(record.number);
+    const auto* self = context_.config.find_node(context_.config.self);
+    spec.agent_url = !context_.config.public_url.empty()
+                         ? context_.config.public_url
+                         : fmt::format("{}://{}/", context_.config.security.tls ? "https" : "http", self->address.text());
+    spec.previous_commit = record.previous_commit;
+    constexpr std::array good{BuildState::succeeded};
+    if (const auto last_good = context_.store.builds.newest(record.app, good)) {
+        spec.previous_good_commit = last_good->commit;
+    }
+    spec.last_green_tests = context_.store.builds.last_green_test_count(record.app);
+    spec.service = &context_.service;
+    spec.fetch_from_peers = context_.fetch_from_peers;
+    return spec;
+}
+
+config::Pipeline Runner::pipeline_at(const CommitId& commit) const {
+    const git::Repository repository(paths_.mirror);
+    constexpr std::size_t most_bytes = 256UL * 1024;
+    const auto text = repository.read_blob(commit, context_.app.pipeline.string(), most_bytes);
+    if (!text) {
+        throw Error(ErrorKind::not_found,
+                    fmt::format("commit {} has no {}", commit.str().substr(0, 12), context_.app.pipeline.string()));
+    }
+    return config::parse_pipeline(*text, context_.app.pipeline.string());
+}
+
+void Runner::end_record(store::BuildRecord& record, BuildState state, const std::string& message) {
+    record.state = state;
+    record.message = message;
+    if (state == BuildState::succeeded) record.stage = Stage::done;
+    record.finished_ms = to_epoch_ms(context_.clock.wall());
+    context_.store.builds.save(record);
+    context_.events.build_changed(record);
+    log::info("build", "ended", {{"app", record.app}, {"build", record.number}, {"commit", record.commit},
+                                 {"state", wire::to_text(state)}, {"reason", message}});
+    prune();
+}
+
+void Runner::prune() {
+    for (const unsigned number : context_.store.builds.prune(context_.app.name, context_.app.keep_builds)) {
+        std::error_code ignored;
+        fs::remove(paths_.log(number), ignored);
+        fs::remove_all(paths_.artifacts_of(number), ignored);
+    }
+}
+
+void Runner::run(const PrepareJob& job, const std::stop_token& stop) {
+    const auto target = job.rollout.target();
+    auto earlier = ready_record(target);
+    if (earlier && earlier->stage == Stage::permit && fs::exists(earlier->release_path)) {
+        const auto pipeline = pipeline_at(job.rollout.commit);
+        context_.events.build_ready(target, pipeline.switch_over.has_value(), pipeline.has_once_steps());
+        return;
+    }
+    if (earlier) end_record(*earlier, BuildState::cancelled, "the agent was stopped during this build");
+    {
+        const std::lock_guard lock(mutex_);
+        running_ = target;
+        running_stop_ = std::stop_source();
+    }
+    // The agent's own end cancels like anybody else.
+    const std::stop_callback forward(stop, [this] { running_stop_.request_stop(); });
+    auto record = begin_record(job.rollout, job.ahead);
+    Recorder recorder(context_.store, context_.clock, context_.events, record, std::nullopt);
+    context_.events.build_changed(record);
+    std::optional<Error> failure;
+    std::optional<build::Prepared> prepared;
+    {
+        const auto place = context_.slots.take(running_stop_.get_token());
+        auto spec = spec_for(record, job.rollout);
+        spec.ahead = job.ahead;
+        try {
+            if (!place.granted()) throw Error(ErrorKind::cancelled, "cancelled while it waited for an executor");
+            prepared = build::prepare(spec, recorder, running_stop_.get_token());
+        } catch (const Error& error) {
+            failure = error;
+        }
+    }
+    bool cancelled = false;
+    BuildState cancelled_as = BuildState::cancelled;
+    std::string because;
+    {
+        const std::lock_guard lock(mutex_);
+        running_.reset();
+        cancelled = running_stop_.stop_requested();
+        cancelled_as = std::exchange(cancelled_as_, BuildState::cancelled);
+        because = std::exchange(cancelled_because_, {});
+    }
+    if (stop.stop_requested()) return;  // the next start of the agent finds the record without an end
+    if (cancelled) {
+        end_record(record, cancelled_as, because);
+        return;
+    }
+    if (failure) {
+        end_record(record, BuildState::failed, failure->text());
+        context_.events.build_failed(target, failure->text());
+        return;
+    }
+    const bool deploys = prepared->pipeline.switch_over.has_value();
+    record.release_path = prepared->release.string();
+    if (deploys) {
+        record.stage = Stage::permit;
+        record.stage_ms = to_epoch_ms(context_.clock.wall());
+        record.message.clear();
+        context_.store.builds.save(record);
+        context_.events.build_changed(record);
+    } else {
+        end_record(record, BuildState::succeeded, {});
+    }
+    context_.events.build_ready(target, deploys, prepared->pipeline.has_once_steps());
+}
+
+void Runner::run(const SwitchJob& job, const std::stop_token& stop) {
+    const auto target = job.rollout.target();
+    auto record = ready_record(target);
+    if (!record) {
+        // The record is gone (a database from a back-up): the release is found by its commit, or the switch says no.
+        record = begin_record(job.rollout, false);
+    }
+    Recorder recorder(context_.store, context_.clock, context_.events, *record, job.ticket);
+    build::SwitchResult result;
+    try {
+        const auto pipeline = pipeline_at(job.rollout.commit);
+        result = build::switch_over(spec_for(*record, job.rollout), pipeline, record->release_path, job.options, recorder,
+                                    stop);
+    } catch (const Error& error) {
+        // Before anything of the node was touched: switch_over itself does not throw.
+        result = {build::SwitchOutcome::untouched, error.text()};
+    }
+    if (stop.stop_requested() && result.outcome != build::SwitchOutcome::in_service) return;  // taken up again at the next start
+    switch (result.outcome) {
+        case build::SwitchOutcome::in_service:
+            record->stage = Stage::handoff;
+            end_record(*record, BuildState::succeeded, {});
+            break;
+        case build::SwitchOutcome::restored: end_record(*record, BuildState::restored, result.reason); break;
+        case build::SwitchOutcome::untouched: end_record(*record, BuildState::failed, result.reason); break;
+        case build::SwitchOutcome::stuck: end_record(*record, BuildState::stuck, result.reason); break;
+    }
+    context_.events.switched(job.ticket, job.rollout, end_of(result.outcome), result.reason);
+}
+
+void Runner::run(const BringUpJob& job, const std::stop_token& stop) {
+    store::BuildRecord record;
+    record.app = context_.app.name;
+    record.commit = job.current.commit;
+    const auto built = context_.store.builds.for_rollout(record.app, job.current.key.id);
+    if (!built) {
+        log::error("build", "the app is down, and there is no release to start", {{"app", record.app}});
+        return;
+    }
+    record.number = built->number;
+    Recorder recorder(context_.store, context_.clock, context_.events, record, std::nullopt);
+    try {
+        build::SwitchOptions options;
+        options.redo = true;
+        const auto result = build::switch_over(spec_for(*built, job.current), pipeline_at(job.current.commit),
+                                               built->release_path, options, recorder, stop);
+        log::info("build", "the app was down and has been started", {{"app", record.app}, {"reason", result.reason}});
+    } catch (const Error& error) {
+        log::error("build", "the app is down and cannot be started", {{"app", record.app}, {"reason", error.text()}});
+    }
+}
+
+bool Runner::healthy_now(const CommitId& current, const std::stop_token& stop) {
+    if (current.empty()) return true;
+    config::Pipeline pipeline;
+    {
+        const std::lock_guard lock(mutex_);
+        auto it = pipelines_.find(current);
+        if (it == pipelines_.end()) {
+            constexpr std::size_t kept = 4;
+            if (pipelines_.size() >= kept) pipelines_.clear();
+            it = pipelines_.emplace(current, pipeline_at(current)).first;
+        }
+        pipeline = it->second;
+    }
+    if (!pipeline.health) return true;
+    wire::Rollout rollout;
+    rollout.app = context_.app.name;
+    rollout.commit = current;
+    store::BuildRecord record;
+    record.app = context_.app.name;
+    return build::healthy_now(spec_for(record, rollout), pipeline, stop);
+}
+
+}  // namespace baton::engine

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+// The hands of one app: a thread that runs its builds, one after the other, and keeps their records.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <semaphore>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <variant>
+
+#include "agent/build/build.h"
+#include "agent/chain/machine.h"
+#include "agent/engine/slots.h"
+#include "agent/store/store.h"
+#include "common/clock.h"
+#include "common/config/agent_config.h"
+
+namespace baton::engine {
+
+/// What a runner tells. Called on the runner's thread; each call may block until the matter is on disk.
+class RunnerEvents {
+  public:
+    RunnerEvents() = default;
+    RunnerEvents(const RunnerEvents&) = delete;
+    RunnerEvents& operator=(const RunnerEvents&) = delete;
+    virtual ~RunnerEvents() = default;
+    /// The record of a build changed: its stage, state, or what it waits for.
+    virtual void build_changed(const store::BuildRecord& record) = 0;
+    virtual void build_ready(const wire::Target& target, bool deploys, bool has_once_steps) = 0;
+    virtual void build_failed(const wire::Target& target, const std::string& reason) = 0;
+    virtual void once_started(const chain::Ticket& ticket) = 0;
+    virtual void once_done(const chain::Ticket& ticket) = 0;
+    virtual void switched(const chain::Ticket& ticket, const wire::Rollout& rollout, chain::SwitchEnd end,
+                          const std::string& reason) = 0;
+};
+
+/// Where an app's things lie below the state directory.
+struct AppPaths {
+    AppPaths(const std::filesystem::path& state_dir, const AppName& app);
+    [[nodiscard]] std::filesystem::path log(unsigned build) const;
+    [[nodiscard]] std::filesystem::path artifacts_of(unsigned build) const;
+    std::filesystem::path mirror;
+    std::filesystem::path workspaces;
+    std::filesystem::path cache;
+    std::filesystem::path logs;
+    std::filesystem::path artifacts;
+};
+
+/// Fetches objects of a commit from peers when the git host is away; false when no peer has it.
+using PeerFetch = std::function<bool(const CommitId& commit)>;
+
+struct RunnerContext {
+    const config::AgentConfig& config;
+    const config::App& app;
+    store::Store& store;
+    const Clock& clock;
+    Slots& slots;                     ///< how many builds of different apps may run side by side
+    RunnerEvents& events;
+    build::ServiceState& service;     ///< whether this node serves the app, as the load balancer is told
+    PeerFetch fetch_from_peers;
+};
+
+/// Public functions: any thread. A job that was accepted ends in exactly one event, unless it is cancelled.
+class Runner {
+  public:
+    explicit Runner(RunnerContext context);
+    Runner(const Runner&) = delete;
+    Runner& operator=(const Runner&) = delete;
+    ~Runner() = default;
+
+    /// Fetch, prepare, test. A target that is ready already is told so at once.
+    void prepare(const wire::Rollout& rollout, bool ahead);
+    void switch_over(const chain::Ticket& ticket, const wire::Rollout& rollout, const build::SwitchOptions& options);
+    /// The app is down though nothing was under way: publishes and restarts what is current, without a record.
+    void bring_up(const wire::Rollout& current);
+    /// A switch or a restoration runs now.
+    [[nodiscard]] bool switching() const;
+    /// Ends the thread: at once in fetch, prepare, test; a switch is left as it stands and taken up at the next start.
+    void stop();
+    /// Ends a build that is queued, in fetch, prepare or test, or that waits for its permit. False when it is switching.
+    bool cancel(const wire::Target& target, wire::BuildState as, const std::string& reason);
+    /// Ends the record of a build whose turn is over (a permit that is waited for; a handoff that was made).
+    void finish(const wire::Target& target, wire::BuildState as, const std::string& message);
+    /// A stage that the protocol is in, not the hands: permit, handoff.
+    void note_stage(const wire::Target& target, wire::Stage stage, const std::string& waits_for);
+
+    /// Is the current release healthy now? Blocks for at most its health check's time-out. True when nothing was
+    /// ever deployed here or the app has no health check.
+    [[nodiscard]] bool healthy_now(const CommitId& current, const std::stop_token& stop);
+    [[nodiscard]] const AppPaths& paths() const { return paths_; }
+    [[nodiscard]] build::BuildSpec spec_for(const store::BuildRecord& record, const wire::Rollout& rollout) const;
+
+  private:
+    struct PrepareJob {
+        wire::Rollout rollout;
+        bool ahead = false;
+    };
+    struct SwitchJob {
+        chain::Ticket ticket;
+        wire::Rollout rollout;
+        build::SwitchOptions options;
+    };
+    struct BringUpJob {
+        wire::Rollout current;
+    };
+    using Job = std::variant<PrepareJob, SwitchJob, BringUpJob>;
+
+    void work(const std::stop_token& stop);
+    void run(const PrepareJob& job, const std::stop_token& stop);
+    void run(const SwitchJob& job, const std::stop_token& stop);
+    void run(const BringUpJob& job, const std::stop_token& stop);
+    [[nodiscard]] std::optional<store::BuildRecord> ready_record(const wire::Target& target) const;
+    store::BuildRecord begin_record(const wire::Rollout& rollout, bool ahead);
+    [[nodiscard]] config::Pipeline pipeline_at(const CommitId& commit) const;
+    void end_record(store::BuildRecord& record, wire::BuildState state, const std::string& message);
+    void prune();
+
+    RunnerContext context_;
+    AppPaths paths_;
+    mutable std::mutex mutex_;
+    std::condition_variable_any wake_;
+    std::deque<Job> jobs_;
+    bool switching_ = false;
+    std::optional<wire::Target> running_;           ///< the build that fetches, prepares or tests now
+    std::stop_source running_stop_;
+    wire::BuildState cancelled_as_ = wire::BuildState::cancelled;
+    std::string cancelled_because_;
+    std::map<CommitId, config::Pipeline> pipelines_; ///< of the last few commits, read from the mirror
+    std::jthread thread_;                            ///< last: the first to end
+};
+
+}  // namespace baton::engine

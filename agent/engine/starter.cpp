@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: MIT
+// From "somebody asked" to a rollout.
+#include "agent/engine/starter.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+#include "agent/engine/settings.h"
+#include "common/error.h"
+#include "common/git/repository.h"
+#include "common/log.h"
+#include "common/ulid.h"
+
+namespace baton::engine {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto fetch_deadline = 5min;
+constexpr auto poll_deadline = 30s;
+constexpr auto longest_nap = 1s;
+/// A peer that was heard of within this time is alive, for the question who polls.
+constexpr std::int64_t alive_ms = 15'000;
+
+/// A trigger that was accepted is not lost because a git host is away for a while: it waits in the queue.
+constexpr auto retry_after = 5s;
+constexpr auto give_up_after = 6h;
+
+bool passes(ErrorKind kind) {
+    switch (kind) {
+        case ErrorKind::unreachable:
+        case ErrorKind::timeout:
+        case ErrorKind::busy:
+        case ErrorKind::io:
+        case ErrorKind::unauthorized: return true;
+        default: return false;
+    }
+}
+
+bool only_looks(const store::QueueItem& item) {
+    return !item.by_name && std::ranges::all_of(item.causes, [](const wire::Cause& cause) {
+               return cause.kind == wire::CauseKind::poll || cause.kind == wire::CauseKind::webhook;
+           });
+}
+
+store::QueueOutcome held(std::string reason) { return {store::QueueState::held, {}, 0, std::move(reason)}; }
+
+wire::Cause merged_cause(const store::QueueItem& item) {
+    wire::Cause cause = item.causes.empty() ? wire::Cause{} : item.causes.front();
+    for (std::size_t i = 1; i < item.causes.size(); ++i) {
+        if (item.causes[i].text != item.causes[i - 1].text) cause.text += "; " + item.causes[i].text;
+    }
+    return cause;
+}
+
+}  // namespace
+
+Starter::Starter(const config::AgentConfig& config, store::Store& store, const Clock& clock, Engine& engine)
+    : config_(config), store_(store), clock_(clock), engine_(engine) {}
+
+void Starter::start() {
+    thread_ = std::jthread([this](const std::stop_token& stop) { work(stop); });
+    poll_thread_ = std::jthread([this](const std::stop_token& stop) { poll(stop); });
+}
+
+void Starter::stop() {
+    thread_ = std::jthread();
+    poll_thread_ = std::jthread();
+}
+
+void Starter::wake() {
+    {
+        const std::lock_guard lock(mutex_);
+        woken_ = true;
+    }
+    wake_.notify_all();
+}
+
+void Starter::nap(const std::stop_token& stop, Milliseconds longest) {
+    std::unique_lock lock(mutex_);
+    wake_.wait_for(lock, stop, longest, [&] { return woken_; });
+    woken_ = false;
+}
+
+void Starter::work(const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+        try {
+            if (!store_.flags.has(AppName(), store::flag::quieting_down)) {
+                for (const auto& item : store_.queue.due(to_epoch_ms(clock_.wall()))) {
+                    if (stop.stop_requested()) return;
+                    const auto retry = next_try_.find(item.id);
+                    if (retry == next_try_.end() || clock_.now() >= retry->second) take(item, stop);
+                }
+            }
+        } catch (const Error& error) {
+            log::error("starter", "cannot work off the queue", {{"reason", error.text()}});
+        }
+        nap(stop, longest_nap);
+    }
+}
+
+void Starter::take(const store::QueueItem& item, const std::stop_token& stop) {
+    store::QueueOutcome outcome;
+    try {
+        outcome = decide(config_.app(item.app), item, stop);
+    } catch (const Error& error) {
+        if (stop.stop_requested()) return;
+        const bool expired = clock_.wall() - from_epoch_ms(item.created_ms) > give_up_after;
+        if (passes(error.kind()) && !expired) {
+            next_try_[item.id] = clock_.now() + retry_after;
+            log::warning("starter", "trigger waits and will be tried again",
+                         {{"app", item.app}, {"queue_id", item.id}, {"reason", error.text()}});
+            return;
+        }
+        outcome = {store::QueueState::refused, {}, 0, error.text()};
+    }
+    next_try_.erase(item.id);
+    if (!store_.queue.finish(item.id, outcome, to_epoch_ms(clock_.wall()))) return;
+    log::info("starter", "trigger taken", {{"app", item.app},
+                                           {"queue_id", item.id},
+                                           {"state", store::to_text(outcome.state)},
+                                           {"rollout", outcome.rollout},
+                                           {"reason", outcome.reason}});
+}
+
+store::QueueOutcome Starter::decide(const config::App& app, const store::QueueItem& item, const std::stop_token& stop) {
+    const auto snapshot = engine_.snapshot(app.name);
+    if (snapshot.view.frozen && !item.by_name) {
+        return held(fmt::format("frozen by {}: {}", snapshot.view.frozen->who, snapshot.view.frozen->reason));
+    }
+    const git::Mirror mirror = mirror_of(config_, app);
+    CommitId tip;
+    try {
+        tip = mirror.fetch(stop, clock_.now() + fetch_deadline);
+    } catch (const Error&) {
+        // The git host is away: a commit that is here already can still be deployed.
+        if (item.commit.empty() || !std::filesystem::exists(mirror.path())) throw;
+    }
+    const git::Repository repository(mirror.path());
+    CommitId commit = tip;
+    if (!item.commit.empty()) {
+        const auto resolved = repository.resolve(item.commit.str());
+        if (!resolved) throw Error(ErrorKind::not_found, fmt::format("no commit '{}' in {}", item.commit, app.branch));
+        commit = *resolved;
+    }
+    const auto& newest = snapshot.view.newest;
+    const bool newest_stands = newest && newest->commit == commit && !snapshot.view.newest_halted;
+    if (only_looks(item)) {
+        if (newest_stands) return {store::QueueState::started, newest->key.id, 0, "nothing new"};
+        if (store_.flags.has(app.name, fmt::format("{}{}", store::flag::bad_commit, commit))) {
+            return held(fmt::format("commit {} was rolled back or halted; a person can deploy it by name: baton trigger {} "
+                                    "--commit {}",
+                                    commit.str().substr(0, 12), app.name, commit));
+        }
+        if (newest && newest->commit == commit) {
+            return held(fmt::format("commit {} is halted; a person can start it again: baton resume {}",
+                                    commit.str().substr(0, 12), app.name));
+        }
+    }
+    if (newest_stands && !item.by_name && snapshot.view.current &&
+        snapshot.view.current->commit != commit) {
+        return {store::QueueState::started, newest->key.id, 0, "joined the rollout that is under way"};
+    }
+    if (!item.by_name && newest && repository.has_commit(newest->commit) && newest->kind == wire::RolloutKind::deploy &&
+        !repository.is_ancestor(newest->commit, commit)) {
+        return held(fmt::format("commit {} does not descend from {}, which was deployed last (a forced push?); a person can "
+                                "deploy it by name: baton trigger {} --commit {}",
+                                commit.str().substr(0, 12), newest->commit.str().substr(0, 12), app.name, commit));
+    }
+    const auto info = repository.commit(commit);
+    wire::Rollout rollout;
+    rollout.app = app.name;
+    rollout.commit = commit;
+    rollout.started_on = config_.self;
+    rollout.started_ms = to_epoch_ms(clock_.wall());
+    rollout.cause = merged_cause(item);
+    rollout.author = info.author_name;
+    rollout.subject = info.subject;
+    rollout.parameters = item.parameters;
+    rollout.by_name = item.by_name;
+    rollout.key = engine_.next_key(app.name, new_rollout_id(clock_.wall()));
+    if (item.by_name) store_.flags.erase(app.name, fmt::format("{}{}", store::flag::bad_commit, commit));
+    engine_.offer(rollout);
+    return {store::QueueState::started, rollout.key.id, 0, {}};
+}
+
+bool Starter::first_alive(const AppName& app) {
+    const auto view = engine_.snapshot(app).view;
+    for (const auto& node : config_.nodes) {
+        if (node.name == config_.self) return true;
+        const auto peer = std::ranges::find(view.peers, node.name, &chain::PeerView::node);
+        if (peer != view.peers.end() && peer->silent_ms >= 0 && peer->silent_ms < alive_ms) return false;
+    }
+    return true;
+}
+
+void Starter::poll(const std::stop_token& stop) {
+    std::mutex idle;
+    std::condition_variable_any sleeper;
+    while (!stop.stop_requested()) {
+        auto next = clock_.now() + 60s;
+        for (const auto& [name, app] : config_.apps) {
+            if (!app.triggers.poll_interval || stop.stop_requested()) continue;
+            const auto due = next_poll_.try_emplace(name, clock_.now()).first;
+            if (clock_.now() >= due->second) {
+                due->second = clock_.now() + *app.triggers.poll_interval;
+                try {
+                    poll_app(app, stop);
+                } catch (const Error& error) {
+                    log::warning("poll", "failed", {{"app", name}, {"reason", error.text()}});
+                }
+            }
+            next = std::min(next, due->second);
+        }
+        std::unique_lock lock(idle);
+        sleeper.wait_for(lock, stop, std::max<Milliseconds>(next - clock_.now(), 10ms), [] { return false; });
+    }
+}
+
+void Starter::poll_app(const config::App& app, const std::stop_token& stop) {
+    if (store_.flags.has(app.name, store::flag::disabled) || !first_alive(app.name)) return;
+    const auto tip = mirror_of(config_, app).remote_tip(stop, clock_.now() + poll_deadline);
+    if (!tip) throw Error(ErrorKind::not_found, fmt::format("the repository has no branch '{}'", app.branch));
+    const auto seen = store_.flags.get(app.name, store::flag::polled_tip);
+    if (seen == tip->str()) return;
+    const auto view = engine_.snapshot(app.name).view;
+    if (!view.newest || view.newest->commit != *tip) {
+        store::QueueItem item;
+        item.app = app.name;
+        item.causes = {{wire::CauseKind::poll, "Started by an SCM change", {}, {}}};
+        item.created_ms = item.due_ms = to_epoch_ms(clock_.wall());
+        store_.queue.add_or_coalesce(item);
+        wake();
+    }
+    store_.flags.set(app.name, store::flag::polled_tip, tip->str());
+}
+
+}  // namespace baton::engine

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+// Who may what.
+#include "agent/http/access.h"
+
+#include <fmt/format.h>
+
+#include "common/digest.h"
+#include "common/error.h"
+#include "common/file.h"
+#include "common/net/webhook.h"
+#include "common/text.h"
+
+namespace baton::http {
+
+void FailureBrake::check(const std::string& address) {
+    const std::lock_guard lock(mutex_);
+    const auto it = counts_.find(address);
+    if (it == counts_.end()) return;
+    if (clock_.now() - it->second.since >= window) {
+        counts_.erase(it);
+        return;
+    }
+    if (it->second.failures >= free_failures) {
+        throw Error(ErrorKind::busy, "too many wrong credentials from this address; wait a minute");
+    }
+}
+
+void FailureBrake::failed(const std::string& address) {
+    const std::lock_guard lock(mutex_);
+    ++total_;
+    if (counts_.size() >= most_addresses) counts_.clear();
+    auto& count = counts_[address];
+    if (count.failures == 0) count.since = clock_.now();
+    ++count.failures;
+}
+
+std::uint64_t FailureBrake::failures() const {
+    const std::lock_guard lock(mutex_);
+    return total_;
+}
+
+Access::Access(const config::AgentConfig& config, net::PeerVerifier& verifier, const Clock& clock)
+    : config_(config), verifier_(verifier), tokens_(config.security.tokens_file), brake_(clock) {}
+
+std::optional<config::Token> Access::token_of(const Request& request) {
+    const std::string value = request.header("Authorization");
+    const auto space = value.find(' ');
+    const std::string scheme = lower(value.substr(0, space));
+    const auto credentials = space == std::string::npos ? std::string_view() : trim(std::string_view(value).substr(space));
+    if (scheme == "bearer") return tokens_.check_secret(credentials);
+    if (scheme != "basic") return std::nullopt;
+    try {
+        const std::string pair = base64_decode(credentials);
+        const auto colon = pair.find(':');
+        if (colon == std::string::npos) return std::nullopt;
+        return tokens_.check(pair.substr(0, colon), pair.substr(colon + 1));
+    } catch (const Error&) {
+        return std::nullopt;  // not base 64: wrong credentials like any others
+    }
+}
+
+Principal Access::identify(const Request& request) {
+    Principal principal;
+    if (net::is_signed(request.headers)) {
+        brake_.check(request.remote_address);
+        try {
+            const NodeName peer = verifier_.verify(request.method, request.target, request.body, request.headers);
+            if (config_.find_node(peer) == nullptr) {
+                throw Error(ErrorKind::unauthorized, fmt::format("node '{}' is not in this agent's chain", peer));
+            }
+            principal.name = peer.str();
+            principal.peer = peer;
+            return principal;
+        } catch (const Error&) {
+            brake_.failed(request.remote_address);
+            throw;
+        }
+    }
+    if (!request.headers.find("Authorization")) return principal;
+    brake_.check(request.remote_address);
+    const auto token = token_of(request);
+    if (!token) {
+        brake_.failed(request.remote_address);
+        throw Error(ErrorKind::unauthorized, "wrong name or token");
+    }
+    principal.name = token->name;
+    principal.role = token->role;
+    return principal;
+}
+
+bool Access::may(const Principal& principal, config::Role role) const {
+    if (principal.role) return *principal.role >= role;
+    return role == config::Role::read && (principal.peer || config_.security.anonymous == config::Anonymous::read);
+}
+
+void Access::require(const Principal& principal, config::Role role) const {
+    if (may(principal, role)) return;
+    if (!principal.authenticated()) throw Error(ErrorKind::forbidden, "Authentication required");
+    throw Error(ErrorKind::forbidden, fmt::format("{} may not do this: it takes the role '{}'", principal.name,
+                                                  config::to_text(role)));
+}
+
+const NodeName& Access::require_peer(const Principal& principal) const {
+    if (!principal.peer) throw Error(ErrorKind::unauthorized, "only an agent of this chain may ask this");
+    return *principal.peer;
+}
+
+Access::AppToken Access::check_app_token(const config::App& app, const Request& request) {
+    if (!app.triggers.token_file) return AppToken::absent;
+    const auto given = request.arg("token");
+    if (!given) return AppToken::absent;
+    brake_.check(request.remote_address);
+    if (net::token_matches(*given, {read_secret_file(*app.triggers.token_file)})) return AppToken::right;
+    brake_.failed(request.remote_address);
+    return AppToken::wrong;
+}
+
+}  // namespace baton::http

@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: MIT
+// Looking: status, rollouts, builds, logs. Nothing here changes anything.
+#include <algorithm>
+#include <array>
+#include <fcntl.h>
+#include <filesystem>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <sys/stat.h>
+#include <thread>
+#include <unistd.h>
+
+#include "agent/engine/engine.h"
+#include "agent/operations/operations.h"
+#include "agent/store/store.h"
+#include "common/error.h"
+#include "common/file.h"
+#include "common/git/repository.h"
+#include "common/json.h"
+#include "common/text.h"
+
+namespace baton::operations {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace std::chrono_literals;
+
+/// A peer that was heard of within this time counts as reachable: several of the protocol's own intervals.
+constexpr std::int64_t reachable_ms = 15'000;
+constexpr std::size_t most_changes = 100;
+constexpr std::size_t most_artifacts = 1'000;
+constexpr auto log_poll = 50ms;
+
+BuildView to_view(const store::BuildRecord& record) {
+    BuildView view;
+    view.app = record.app;
+    view.number = record.number;
+    view.target = {record.rollout, record.attempt};
+    view.commit = record.commit;
+    view.previous_commit = record.previous_commit;
+    view.state = record.state;
+    view.stage = record.stage;
+    view.started_ms = record.started_ms;
+    view.finished_ms = record.finished_ms;
+    view.message = record.message;
+    view.queue_id = record.queue_id;
+    view.causes = record.causes;
+    view.parameters = record.parameters;
+    if (!record.steps.empty()) {
+        for (const auto& step : json::parse(record.steps)) {
+            view.steps.push_back({json::text(step, "stage"), json::text(step, "name"), json::number_or(step, "started_ms", 0),
+                                  json::number_or(step, "finished_ms", 0), json::text(step, "outcome")});
+        }
+    }
+    if (record.tests) {
+        TestsView tests{record.tests->total, record.tests->failed, record.tests->skipped,
+                        static_cast<double>(record.tests->duration_ms) / 1000, {}};
+        if (!record.failing_tests.empty()) {
+            for (const auto& test : json::parse(record.failing_tests)) {
+                tests.bad.push_back({json::text(test, "suite"), json::text(test, "class"), json::text(test, "name"),
+                                     json::text(test, "message"), test.value("seconds", 0.0)});
+            }
+        }
+        view.tests = std::move(tests);
+    }
+    return view;
+}
+
+/// The members of the chain in the order in which a rollout visits them.
+std::vector<const config::Node*> visiting_order(const config::AgentConfig& config, const NodeName& start) {
+    std::vector<const config::Node*> order;
+    for (const auto& node : config.nodes) {
+        if (node.role == config::NodeRole::member) order.push_back(&node);
+    }
+    const auto first = std::ranges::find(order, start, [](const config::Node* node) { return node->name; });
+    if (first != order.end()) std::ranges::rotate(order, first);
+    return order;
+}
+
+RolloutState state_of(const RolloutView& view, const chain::View& chain_view) {
+    const auto target = view.rollout.target();
+    const bool newest = chain_view.newest && chain_view.newest->key == view.rollout.key;
+    if (newest && chain_view.newest_halted) return RolloutState::halted;
+    bool failed = false;
+    bool all_done = true;
+    for (const auto& node : view.nodes) {
+        const auto state = node.progress.state;
+        failed = failed || state == wire::BuildState::failed || state == wire::BuildState::restored ||
+                 state == wire::BuildState::stuck;
+        // A node that nobody hears was skipped, or holds a permit; if it holds one, the protocol says so in waits_for.
+        const bool skipped = !node.reachable && !node.self && node.progress.finished_ms == 0;
+        all_done = all_done && (state == wire::BuildState::succeeded || skipped);
+    }
+    const bool any_done = std::ranges::any_of(
+        view.nodes, [](const NodeView& node) { return node.progress.state == wire::BuildState::succeeded; });
+    if (all_done && any_done) return RolloutState::succeeded;
+    if (failed) return RolloutState::halted;
+    return newest ? RolloutState::running : RolloutState::superseded;
+}
+
+RolloutView rollout_view(const config::AgentConfig& config, store::Store& store, const wire::Rollout& rollout,
+                         const chain::View& chain_view, bool self_in_service) {
+    RolloutView view;
+    view.rollout = rollout;
+    const auto rows = store.rollouts.progress(rollout.app, rollout.key.id);
+    for (const auto* node : visiting_order(config, rollout.started_on)) {
+        NodeView one;
+        one.node = node->name;
+        one.address = node->address.text();
+        one.self = node->name == config.self;
+        const auto peer = std::ranges::find(chain_view.peers, node->name, &chain::PeerView::node);
+        if (peer != chain_view.peers.end()) one.last_heard_ms_ago = peer->silent_ms;
+        one.reachable = one.self || (one.last_heard_ms_ago >= 0 && one.last_heard_ms_ago < reachable_ms);
+        const auto row = std::ranges::find(rows, node->name, &wire::NodeProgress::node);
+        if (row != rows.end()) one.progress = *row;
+        one.progress.node = node->name;
+        one.progress.rollout = rollout.key;
+        const auto stage = one.progress.stage;
+        const bool out = one.progress.finished_ms == 0 && stage >= wire::Stage::drain && stage <= wire::Stage::rejoin;
+        one.in_service = one.self ? self_in_service
+                                  : one.reachable && !out && one.progress.state != wire::BuildState::stuck;
+        view.nodes.push_back(std::move(one));
+    }
+    view.state = state_of(view, chain_view);
+    if (view.state == RolloutState::halted) {
+        view.reason = chain_view.halted_because;
+        for (const auto& node : view.nodes) {
+            if (view.reason.empty() && !node.progress.message.empty()) {
+                view.reason = fmt::format("{}: {}", node.node, node.progress.message);
+            }
+        }
+    }
+    return view;
+}
+
+QueueItem to_view(const store::QueueItem& item) {
+    QueueItem view;
+    view.id = item.id;
+    view.app = item.app;
+    switch (item.state) {
+        case store::QueueState::waiting: view.state = QueueState::waiting; break;
+        case store::QueueState::started: view.state = QueueState::started; break;
+        case store::QueueState::held: view.state = QueueState::held; break;
+        case store::QueueState::cancelled: view.state = QueueState::cancelled; break;
+        case store::QueueState::refused: view.state = QueueState::refused; break;
+    }
+    view.parameters = item.parameters;
+    view.causes = item.causes;
+    view.commit = item.commit;
+    view.created_ms = item.created_ms;
+    view.due_ms = item.due_ms;
+    view.rollout = item.rollout;
+    view.build = item.build;
+    view.reason = item.reason;
+    return view;
+}
+
+/// The end of the last whole UTF-8 character, so that no client gets half of one.
+std::size_t character_border(std::string_view bytes) {
+    std::size_t end = bytes.size();
+    std::size_t back = 0;
+    while (end > 0 && back < 3 && (static_cast<unsigned char>(bytes[end - 1]) & 0xC0U) == 0x80U) {
+        --end;
+        ++back;
+    }
+    if (end == 0) return bytes.size();
+    const auto lead = static_cast<unsigned char>(bytes[end - 1]);
+    const std::size_t needs = lead >= 0xF0 ? 3U : lead >= 0xE0 ? 2U : lead >= 0xC0 ? 1U : 0U;
+    return back < needs ? end - 1 : bytes.size();
+}
+
+}  // namespace
+
+std::string_view to_text(RolloutState state) {
+    switch (state) {
+        case RolloutState::running: return "running";
+        case RolloutState::succeeded: return "succeeded";
+        case RolloutState::halted: return "halted";
+        case RolloutState::superseded: return "superseded";
+    }
+    return "running";
+}
+
+std::string_view to_text(QueueState state) {
+    switch (state) {
+        case QueueState::waiting: return "waiting";
+        case QueueState::started: return "started";
+        case QueueState::held: return "held";
+        case QueueState::cancelled: return "cancelled";
+        case QueueState::refused: return "refused";
+    }
+    return "waiting";
+}
+
+Operations::Operations(const config::AgentConfig& config, store::Store& store, engine::Engine& engine,
+                       std::function<void()> wake_starter, const Clock& clock)
+    : config_(config), store_(store), engine_(engine), wake_starter_(std::move(wake_starter)), clock_(clock) {}
+
+Status Operations::status(const std::optional<AppName>& only) const {
+    Status status;
+    status.node = config_.self;
+    status.now_ms = to_epoch_ms(clock_.wall());
+    if (only) (void)config_.app(*only);
+    for (const auto& [name, app] : config_.apps) {
+        if (only && name != *only) continue;
+        const auto snapshot = engine_.snapshot(name);
+        AppStatus one;
+        one.app = name;
+        one.phase = std::string(chain::to_text(snapshot.view.phase));
+        if (const auto& freeze = snapshot.view.frozen) {
+            one.frozen = FreezeView{freeze->who, freeze->reason, freeze->since_ms, freeze->until_ms};
+        }
+        if (snapshot.view.newest) {
+            one.rollout = rollout_view(config_, store_, *snapshot.view.newest, snapshot.view, snapshot.in_service);
+        }
+        one.waits_for = snapshot.view.waits_for;
+        one.waiting_ms = snapshot.view.waiting.count();
+        if (snapshot.view.current) one.current = snapshot.view.current->commit;
+        one.in_service = snapshot.in_service;
+        one.disabled = store_.flags.has(name, store::flag::disabled);
+        one.draining = store_.flags.has(name, store::flag::drained);
+        status.apps.push_back(std::move(one));
+    }
+    return status;
+}
+
+std::vector<RolloutView> Operations::rollouts(const AppName& app, unsigned most) const {
+    const auto snapshot = engine_.snapshot(app);
+    std::vector<RolloutView> views;
+    for (const auto& record : store_.rollouts.list(app, most)) {
+        views.push_back(rollout_view(config_, store_, record.rollout, snapshot.view, snapshot.in_service));
+    }
+    return views;
+}
+
+std::vector<BuildView> Operations::builds(const AppName& app, unsigned most) const {
+    (void)config_.app(app);
+    std::vector<BuildView> views;
+    for (const auto& record : store_.builds.list(app, most)) views.push_back(to_view(record));
+    return views;
+}
+
+BuildView Operations::build(const AppName& app, unsigned number) const {
+    (void)config_.app(app);
+    const auto record = store_.builds.get(app, number);
+    if (!record) throw Error(ErrorKind::not_found, fmt::format("app '{}' has no build {} on {}", app, number, config_.self));
+    BuildView view = to_view(*record);
+    const auto root = engine_.paths(app).artifacts_of(number);
+    std::error_code fault;
+    for (fs::recursive_directory_iterator it(root, fault), end; !fault && it != end; it.increment(fault)) {
+        if (it->is_regular_file() && view.artifacts.size() < most_artifacts) {
+            view.artifacts.push_back(it->path().lexically_relative(root).string());
+        }
+    }
+    std::ranges::sort(view.artifacts);
+    return view;
+}
+
+std::optional<unsigned> Operations::permalink(const AppName& app, Permalink link) const {
+    (void)config_.app(app);
+    using wire::BuildState;
+    // UNSTABLE does not occur: tests that fail are a failure here.
+    constexpr std::array good{BuildState::succeeded};
+    constexpr std::array bad{BuildState::failed, BuildState::restored, BuildState::stuck};
+    constexpr std::array not_good{BuildState::failed, BuildState::restored, BuildState::stuck, BuildState::cancelled,
+                                  BuildState::superseded};
+    constexpr std::array ended{BuildState::succeeded, BuildState::failed,    BuildState::restored,
+                               BuildState::stuck,     BuildState::cancelled, BuildState::superseded};
+    std::optional<store::BuildRecord> found;
+    switch (link) {
+        case Permalink::last: found = store_.builds.newest(app); break;
+        case Permalink::last_completed: found = store_.builds.newest(app, ended); break;
+        case Permalink::last_successful:
+        case Permalink::last_stable: found = store_.builds.newest(app, good); break;
+        case Permalink::last_unstable: break;
+        case Permalink::last_failed: found = store_.builds.newest(app, bad); break;
+        case Permalink::last_unsuccessful: found = store_.builds.newest(app, not_good); break;
+    }
+    if (!found) return std::nullopt;
+    return found->number;
+}
+
+unsigned Operations::next_build_number(const AppName& app) const {
+    (void)config_.app(app);
+    return store_.builds.next_number(app);
+}
+
+std::vector<ChangeView> Operations::changes(const AppName& app, unsigned number) const {
+    const auto build = this->build(app, number);
+    std::vector<ChangeView> views;
+    if (build.previous_commit.empty() || build.previous_commit == build.commit) return views;
+    const git::Repository repository(engine_.paths(app).mirror);
+    for (const auto& change : repository.changes(build.previous_commit, build.commit, most_changes)) {
+        ChangeView view{change.commit.id,          change.commit.author_name, change.commit.author_email,
+                        to_epoch_ms(change.commit.committed), change.commit.message, {}};
+        for (const auto& path : change.paths) view.paths.emplace_back(std::string(git::to_text(path.type)), path.path);
+        views.push_back(std::move(view));
+    }
+    return views;
+}
+
+LogPiece Operations::log(const AppName& app, unsigned number, std::uint64_t offset, std::size_t most_bytes,
+                         Milliseconds wait, const std::stop_token& stop) const {
+    const auto deadline = clock_.now() + wait;
+    const auto path = engine_.paths(app).log(number);
+    while (true) {
+        const bool running = [&] {
+            const auto record = store_.builds.get(app, number);
+            if (!record) throw Error(ErrorKind::not_found, fmt::format("app '{}' has no build {}", app, number));
+            return record->finished_ms == 0;
+        }();
+        LogPiece piece;
+        piece.next = offset;
+        const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+        struct stat info {};
+        if (fd && ::fstat(fd.get(), &info) == 0) {
+            const auto size = static_cast<std::uint64_t>(info.st_size);
+            if (offset > size) piece.next = offset = size;
+            piece.bytes.resize(std::min<std::uint64_t>(most_bytes, size - offset));
+            const ssize_t got = ::pread(fd.get(), piece.bytes.data(), piece.bytes.size(), static_cast<off_t>(offset));
+            if (got < 0) throw system_error("read the build's log", errno);
+            piece.bytes.resize(static_cast<std::size_t>(got));
+            const bool whole = !running && offset + piece.bytes.size() >= size;
+            if (!whole) piece.bytes.resize(character_border(piece.bytes));
+            piece.next = offset + piece.bytes.size();
+            piece.more = !whole;
+        } else {
+            piece.more = running;
+        }
+        if (!piece.bytes.empty() || !piece.more || clock_.now() >= deadline || stop.stop_requested()) return piece;
+        std::this_thread::sleep_for(log_poll);
+    }
+}
+
+std::string Operations::artifact_path(const AppName& app, unsigned number, const std::string& relative) const {
+    (void)build(app, number);
+    const auto root = fs::weakly_canonical(engine_.paths(app).artifacts_of(number));
+    const auto path = fs::weakly_canonical(root / relative);
+    const auto inside = path.lexically_relative(root);
+    if (inside.empty() || *inside.begin() == ".." || !fs::is_regular_file(path)) {
+        throw Error(ErrorKind::not_found, fmt::format("build {} kept no file '{}'", number, relative));
+    }
+    return path.string();
+}
+
+std::vector<AuditEntry> Operations::audit(unsigned most) const {
+    std::vector<AuditEntry> entries;
+    for (const auto& entry : store_.audit.list(most)) {
+        entries.push_back({entry.at_ms, entry.who, entry.address, entry.action, entry.app.str(), entry.detail});
+    }
+    return entries;
+}
+
+bool Operations::in_service(const AppName& app) const { return engine_.snapshot(app).in_service; }
+
+bool Operations::quieting_down() const { return store_.flags.has(AppName(), store::flag::quieting_down); }
+
+QueueItem Operations::queue_item(std::uint64_t id) const {
+    const auto item = store_.queue.get(id);
+    if (!item) throw Error(ErrorKind::not_found, fmt::format("no queue item {}", id));
+    QueueItem view = to_view(*item);
+    if (view.state == QueueState::started && view.build == 0) {
+        if (const auto build = store_.builds.for_rollout(item->app, item->rollout)) view.build = build->number;
+    }
+    return view;
+}
+
+std::vector<QueueItem> Operations::queue() const {
+    std::vector<QueueItem> views;
+    for (const auto& item : store_.queue.list()) views.push_back(to_view(item));
+    return views;
+}
+
+}  // namespace baton::operations

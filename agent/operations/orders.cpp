@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MIT
+// Changing: triggers and the orders of people. Each is written down with who and from where before it is answered.
+#include <algorithm>
+#include <fmt/format.h>
+
+#include "agent/engine/engine.h"
+#include "agent/operations/operations.h"
+#include "agent/store/store.h"
+#include "common/error.h"
+#include "common/text.h"
+#include "common/ulid.h"
+
+namespace baton::operations {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// How long a person waits until a majority has an order.
+constexpr auto majority_wait = 5s;
+
+std::string spread(bool known) {
+    return known ? "" : "; no majority of the nodes has it yet, it is being spread and holds on this node";
+}
+
+/// The declared parameters with what was given for them; nothing else ever reaches a step.
+std::map<std::string, std::string> effective_parameters(const config::App& app,
+                                                        const std::map<std::string, std::string>& given) {
+    std::map<std::string, std::string> parameters;
+    for (const auto& declared : app.parameters) {
+        const auto it = given.find(declared.name);
+        std::string value = it == given.end() ? declared.default_value : it->second;
+        switch (declared.type) {
+            case config::Parameter::Type::boolean: value = lower(value) == "true" ? "true" : "false"; break;
+            case config::Parameter::Type::choice:
+                if (it == given.end() && value.empty() && !declared.choices.empty()) value = declared.choices.front();
+                if (std::ranges::find(declared.choices, value) == declared.choices.end()) {
+                    throw Error(ErrorKind::invalid, fmt::format("'{}' is none of the choices of {}: {}", value,
+                                                                declared.name, join(declared.choices, ", ")));
+                }
+                break;
+            case config::Parameter::Type::string:
+            case config::Parameter::Type::text:
+            case config::Parameter::Type::password: break;
+        }
+        parameters.emplace(declared.name, std::move(value));
+    }
+    return parameters;
+}
+
+wire::Rollout newest_of(const chain::View& view, const AppName& app) {
+    if (!view.newest) throw Error(ErrorKind::conflict, fmt::format("nothing was ever deployed of '{}'", app));
+    return *view.newest;
+}
+
+}  // namespace
+
+void Operations::record(const Caller& caller, const std::string& action, const AppName& app, const std::string& detail) {
+    store_.audit.append({0, to_epoch_ms(clock_.wall()), caller.who, caller.address, action, app, detail});
+}
+
+QueueItem Operations::trigger(const AppName& name, const TriggerRequest& request, const Caller& caller) {
+    const auto& app = config_.app(name);
+    if (store_.flags.has(name, store::flag::disabled)) {
+        throw Error(ErrorKind::conflict, fmt::format("{} is not buildable: it is disabled", name));
+    }
+    store::QueueItem item;
+    item.app = name;
+    item.parameters = effective_parameters(app, request.parameters);
+    item.causes = {request.cause};
+    item.commit = request.commit;
+    item.by_name = request.by_name;
+    item.created_ms = to_epoch_ms(clock_.wall());
+    const auto delay = request.delay > 0ms ? request.delay : app.triggers.quiet_period;
+    item.due_ms = item.created_ms + delay.count();
+    const auto queued = store_.queue.add_or_coalesce(item);
+    record(caller, "trigger", name, fmt::format("queue item {}{}", queued.id, queued.coalesced ? ", joined" : ""));
+    wake_starter_();
+    return queue_item(queued.id);
+}
+
+void Operations::cancel_queue_item(std::uint64_t id, const Caller& caller) {
+    const auto item = queue_item(id);
+    if (!store_.queue.cancel(id, fmt::format("cancelled by {}", caller.who), to_epoch_ms(clock_.wall()))) {
+        throw Error(ErrorKind::conflict, fmt::format("queue item {} no longer waits", id));
+    }
+    record(caller, "cancel", item.app, fmt::format("queue item {}", id));
+}
+
+std::string Operations::stop_build(const AppName& app, unsigned number, const Caller& caller) {
+    const auto build = this->build(app, number);
+    if (!build.running()) return fmt::format("build {} has ended already", number);
+    if (!engine_.cancel_build(app, build.target, fmt::format("stopped by {}", caller.who))) {
+        throw Error(ErrorKind::conflict,
+                    fmt::format("build {} is in stage {}: a switch that has begun is finished or undone, never left", number,
+                                wire::to_text(build.stage)));
+    }
+    record(caller, "stop", app, fmt::format("build {}", number));
+    return fmt::format("build {} is being stopped", number);
+}
+
+std::string Operations::set_disabled(const AppName& app, bool disabled, const Caller& caller) {
+    (void)config_.app(app);
+    if (disabled) {
+        store_.flags.set(app, store::flag::disabled, caller.who);
+        store_.queue.cancel_all(app, "the app was disabled", to_epoch_ms(clock_.wall()));
+    } else {
+        store_.flags.erase(app, store::flag::disabled);
+    }
+    record(caller, disabled ? "disable" : "enable", app, "");
+    return fmt::format("{} is {} on {}", app, disabled ? "disabled" : "enabled", config_.self);
+}
+
+std::string Operations::set_quieting_down(bool quieting, const std::string& reason, const Caller& caller) {
+    if (quieting) {
+        store_.flags.set(AppName(), store::flag::quieting_down, reason.empty() ? caller.who : reason);
+    } else {
+        store_.flags.erase(AppName(), store::flag::quieting_down);
+        wake_starter_();
+    }
+    record(caller, quieting ? "quiet-down" : "cancel-quiet-down", AppName(), reason);
+    return quieting ? "nothing new starts on this node" : "the queue is worked off again";
+}
+
+std::string Operations::halt(const AppName& app, const std::string& reason, const Caller& caller) {
+    const auto newest = newest_of(engine_.snapshot(app).view, app);
+    record(caller, "halt", app, fmt::format("{} {}: {}", newest.key.id, newest.commit, reason));
+    const bool known = engine_.order(app, chain::Halt{newest.target(), reason}, caller.who, majority_wait);
+    return fmt::format("rollout {} is halted; nodes that are switching finish or undo, no other starts{}", newest.key.id,
+                       spread(known));
+}
+
+std::string Operations::resume(const AppName& app, const Caller& caller) {
+    const auto view = engine_.snapshot(app).view;
+    const auto newest = newest_of(view, app);
+    if (!view.newest_halted) throw Error(ErrorKind::conflict, fmt::format("rollout {} is not halted", newest.key.id));
+    record(caller, "resume", app, fmt::format("{} {}", newest.key.id, newest.commit));
+    store_.flags.erase(app, fmt::format("{}{}", store::flag::bad_commit, newest.commit));
+    const bool known = engine_.order(app, chain::Retry{newest.target()}, caller.who, majority_wait);
+    return fmt::format("rollout {} is tried again{}", newest.key.id, spread(known));
+}
+
+std::string Operations::promote(const AppName& app, const Caller& caller) {
+    const auto newest = newest_of(engine_.snapshot(app).view, app);
+    record(caller, "promote", app, newest.key.id.str());
+    const bool known = engine_.order(app, chain::Promote{newest.target()}, caller.who, majority_wait);
+    return fmt::format("rollout {} goes on without further bake time{}", newest.key.id, spread(known));
+}
+
+std::string Operations::rollback(const AppName& app, const CommitId& to, const Caller& caller) {
+    const auto view = engine_.snapshot(app).view;
+    const auto newest = newest_of(view, app);
+    CommitId commit = to;
+    if (commit.empty()) {
+        // The newest commit that this fleet ran to the end before, other than the one to be undone.
+        for (const auto& before : rollouts(app, 100)) {
+            if (before.rollout.commit != newest.commit && before.state == RolloutState::succeeded) {
+                commit = before.rollout.commit;
+                break;
+            }
+        }
+        if (commit.empty() && view.current && view.current->commit != newest.commit) commit = view.current->commit;
+    }
+    if (commit.empty()) {
+        throw Error(ErrorKind::conflict, "there is no earlier release to go back to; name a commit: baton rollback "
+                                         "APP --commit SHA");
+    }
+    wire::Rollout rollout;
+    rollout.app = app;
+    rollout.commit = commit;
+    rollout.kind = wire::RolloutKind::rollback;
+    rollout.undoes = newest.commit;
+    rollout.started_on = config_.self;
+    rollout.started_ms = to_epoch_ms(clock_.wall());
+    rollout.cause = {wire::CauseKind::user, fmt::format("Rolled back by {}", caller.who), caller.who, caller.address};
+    rollout.subject = fmt::format("Roll back {} to {}", newest.commit.str().substr(0, 12), commit.str().substr(0, 12));
+    rollout.by_name = true;
+    rollout.key = engine_.next_key(app, new_rollout_id(clock_.wall()));
+    record(caller, "rollback", app, fmt::format("{} from {} to {}", rollout.key.id, newest.commit, commit));
+    if (newest.commit != commit) {
+        store_.flags.set(app, fmt::format("{}{}", store::flag::bad_commit, newest.commit), caller.who);
+    }
+    engine_.offer(rollout);
+    return fmt::format("rollout {} takes {} back to {}", rollout.key.id, app, commit.str().substr(0, 12));
+}
+
+std::string Operations::freeze(const AppName& app, const std::string& reason, std::int64_t until_ms, const Caller& caller) {
+    (void)config_.app(app);
+    if (reason.empty()) throw Error(ErrorKind::invalid, "a freeze needs a reason, for those who meet it: --reason TEXT");
+    record(caller, "freeze", app, reason);
+    const bool known = engine_.order(app, chain::Freeze{reason, until_ms}, caller.who, majority_wait);
+    return fmt::format("{} is frozen: nothing starts, what switches finishes{}", app, spread(known));
+}
+
+std::string Operations::unfreeze(const AppName& app, const Caller& caller) {
+    (void)config_.app(app);
+    record(caller, "unfreeze", app, "");
+    const bool known = engine_.order(app, chain::Unfreeze{}, caller.who, majority_wait);
+    // What was pushed meanwhile was held; the next poll looks at it with fresh eyes.
+    store_.flags.erase(app, store::flag::polled_tip);
+    wake_starter_();
+    return fmt::format("{} is no longer frozen{}", app, spread(known));
+}
+
+std::string Operations::set_drained(const AppName& app, bool drained, const Caller& caller) {
+    (void)config_.app(app);
+    record(caller, drained ? "drain" : "undrain", app, "");
+    engine_.set_drained(app, drained);
+    return fmt::format("{} {} {}", config_.self, drained ? "takes no new requests for" : "takes requests again for", app);
+}
+
+std::string Operations::forget(const NodeName& node, const Caller& caller) {
+    if (config_.find_node(node) == nullptr) throw Error(ErrorKind::not_found, fmt::format("no node '{}' in the chain", node));
+    if (node == config_.self) throw Error(ErrorKind::invalid, "a node cannot forget itself; ask another one");
+    bool known = true;
+    for (const auto& [app, unused] : config_.apps) {
+        record(caller, "forget", app, node.str());
+        known = engine_.order(app, chain::Forget{node}, caller.who, majority_wait) && known;
+    }
+    return fmt::format("{} is forgotten: its permits are free, and that agent is barred for good{}", node, spread(known));
+}
+
+std::string Operations::accept(const NodeName& node, const Caller& caller) {
+    if (config_.find_node(node) == nullptr) throw Error(ErrorKind::not_found, fmt::format("no node '{}' in the chain", node));
+    bool known = true;
+    for (const auto& [app, unused] : config_.apps) {
+        record(caller, "accept", app, node.str());
+        known = engine_.order(app, chain::Accept{node}, caller.who, majority_wait) && known;
+    }
+    return fmt::format("{} is accepted with its new database{}", node, spread(known));
+}
+
+std::string Operations::force(const AppName& app, const Caller& caller) {
+    const auto view = engine_.snapshot(app).view;
+    const auto newest = newest_of(view, app);
+    record(caller, "force", app, fmt::format("{} without a majority", newest.key.id));
+    engine_.order(app, chain::Force{newest.target()}, caller.who, 0ms);
+    return fmt::format("{} switches {} without a majority of permits, on the word of {}", config_.self, app, caller.who);
+}
+
+}  // namespace baton::operations
