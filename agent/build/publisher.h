@@ -56,6 +56,8 @@ class Publisher {
     /// What a switch under way (or cut off) goes back to; without one, what is current. None on a first deploy.
     [[nodiscard]] std::optional<std::filesystem::path> previous() const;
 
+    /// A switch has begun and is neither confirmed nor undone.
+    [[nodiscard]] bool switch_under_way() const { return !read_state().to.empty(); }
     /// Stores durably that a switch to `release` begins. A switch that was cut off keeps its way back: the
     /// release that was last proved, not the one that it left half published.
     void begin_switch(const std::filesystem::path& release);
