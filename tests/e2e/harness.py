@@ -173,11 +173,13 @@ class Chain:
 
     # --- commits ---
 
-    def commit(self, subject, healthy=True, tax_percent=19):
-        """A new commit of the app, pushed. Unhealthy: passes its tests and fails /health. Tax other than 19: fails a test."""
+    def commit(self, subject, healthy=True, tax_percent=19, ready_after_ms=0):
+        """A new commit of the app, pushed. Unhealthy: passes its tests and fails /health. Tax other than 19: fails a
+        test. `ready_after_ms`: how long after its start it says that it is not ready."""
         self._changes += 1
         self.repository.write("behaviour.json", json.dumps(
-            {"change": self._changes, "healthy": healthy, "tax_percent": tax_percent, "gates": str(self.gates)}) + "\n")
+            {"change": self._changes, "healthy": healthy, "ready_after_ms": ready_after_ms, "tax_percent": tax_percent,
+             "gates": str(self.gates)}) + "\n")
         commit = self.repository.commit(subject)
         self.repository.push()
         return commit

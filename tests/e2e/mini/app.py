@@ -58,9 +58,14 @@ def birth(pid):
 class Handler(http.server.BaseHTTPRequestHandler):
     commit = ""
     healthy = True
+    ready_at = 0.0
 
     def do_GET(self):
-        status = 200 if self.healthy or self.path != "/health" else 500
+        status = 200
+        if self.path == "/health" and not self.healthy:
+            status = 500
+        elif self.path == "/health" and time.monotonic() < self.ready_at:
+            status = 503
         body = json.dumps({"commit": self.commit, "node": os.environ["NODE_NAME"], "healthy": self.healthy}).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -82,6 +87,7 @@ def serve():
     behaviour = json.loads((HERE / "behaviour.json").read_text())
     Handler.commit = (HERE / "COMMIT").read_text().strip()
     Handler.healthy = behaviour["healthy"]
+    Handler.ready_at = time.monotonic() + behaviour["ready_after_ms"] / 1000
     server = Server((os.environ["NODE_ADDRESS"], PORT), Handler)
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     temporary = RUN / "pid.new"
