@@ -114,6 +114,21 @@ bool arrange_descriptors(std::size_t kept, int error_fd) {
 
 [[noreturn]] void become_command(const Parameters& parameters, int error_fd) {
     const Command& command = parameters.command;
+    // This process has one thread, so memory may be allocated after the fork; but before the limits,
+    // one of which may forbid it.
+    auto environment = command.environment;
+    if (command.listen_fds) {
+        environment.push_back(fmt::format("LISTEN_FDS={}", parameters.kept_fds));
+        environment.push_back(fmt::format("LISTEN_PID={}", ::getpid()));
+    }
+    auto arguments = command.argv;
+    std::vector<char*> argv;
+    for (auto& argument : arguments) argv.push_back(argument.data());
+    argv.push_back(nullptr);
+    std::vector<char*> variables;
+    for (auto& variable : environment) variables.push_back(variable.data());
+    variables.push_back(nullptr);
+
     if (::setsid() < 0) fail(error_fd, Stage::session);
     ::umask(022);
     if (!parameters.cgroup.empty()) enter_cgroup(parameters.cgroup);
@@ -127,19 +142,6 @@ bool arrange_descriptors(std::size_t kept, int error_fd) {
     if (command.account && !become(*command.account)) fail(error_fd, Stage::account);
     if (::chdir(command.directory.c_str()) != 0) fail(error_fd, Stage::directory);
 
-    // This process has one thread, so memory may be allocated after the fork.
-    auto environment = command.environment;
-    if (command.listen_fds) {
-        environment.push_back(fmt::format("LISTEN_FDS={}", parameters.kept_fds));
-        environment.push_back(fmt::format("LISTEN_PID={}", ::getpid()));
-    }
-    auto arguments = command.argv;
-    std::vector<char*> argv;
-    for (auto& argument : arguments) argv.push_back(argument.data());
-    argv.push_back(nullptr);
-    std::vector<char*> variables;
-    for (auto& variable : environment) variables.push_back(variable.data());
-    variables.push_back(nullptr);
     reset_signals();
     // execvp searches the PATH of the process, which from here on is the command's.
     ::environ = variables.data();

@@ -274,7 +274,7 @@ TEST_CASE("process: many runs leave neither descriptors nor zombies nor memory b
     };
     for (int run = 0; run < 5; ++run) REQUIRE(run_shell("echo warm").result.ok());
     const auto descriptors = open_descriptors();
-    const auto before = resident_kib();
+    [[maybe_unused]] const auto before = resident_kib();
     for (int run = 0; run < 60; ++run) REQUIRE(run_shell("seq 20000").result.ok());
     REQUIRE(open_descriptors() == descriptors);
     REQUIRE(content_of(fmt::format("/proc/self/task/{}/children", ::getpid())).empty());
