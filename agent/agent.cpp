@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: MIT
+// The composition root.
+#include "agent/agent.h"
+
+#include <csignal>
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "agent/engine/engine.h"
+#include "agent/engine/outbox.h"
+#include "agent/engine/service_states.h"
+#include "agent/engine/starter.h"
+#include "agent/http/router.h"
+#include "agent/http/server.h"
+#include "agent/operations/operations.h"
+#include "agent/operations/peers.h"
+#include "agent/operations/service.h"
+#include "agent/store/store.h"
+#include "common/clock.h"
+#include "common/config/load.h"
+#include "common/error.h"
+#include "common/file.h"
+#include "common/log.h"
+#include "common/net/peer_signing.h"
+#include "common/process/process.h"
+#include "common/text.h"
+
+namespace baton {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// A switch that runs when the agent is told to end gets this long; systemd's own patience is 90 s.
+constexpr auto switch_grace = 20s;
+
+/// The signals that this thread waits for, blocked before any other thread exists, so that all inherit the block.
+sigset_t block_signals() {
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, signal);
+    if (const int fault = pthread_sigmask(SIG_BLOCK, &set, nullptr); fault != 0) {
+        throw system_error("block signals", fault);
+    }
+    std::signal(SIGPIPE, SIG_IGN);  // NOLINT(cert-err33-c): cannot fail for SIGPIPE
+    return set;
+}
+
+/// sd_notify(3) without the library: a datagram to $NOTIFY_SOCKET, when systemd gave one.
+void notify_systemd(const std::string& state) {
+    const char* path = std::getenv("NOTIFY_SOCKET");  // NOLINT(concurrency-mt-unsafe): nobody sets it
+    if (path == nullptr) return;
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    const std::string_view name = path;
+    if (name.empty() || name.size() >= sizeof address.sun_path) return;
+    std::ranges::copy(name, address.sun_path);
+    if (address.sun_path[0] == '@') address.sun_path[0] = '\0';
+    const Fd fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    if (!fd) return;
+    const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size());
+    // systemd's absence is no fault of ours, so a failed send is none either.
+    [[maybe_unused]] const auto sent =
+        ::sendto(fd.get(), state.data(), state.size(), MSG_NOSIGNAL,
+                 static_cast<const sockaddr*>(static_cast<const void*>(&address)), length);
+}
+
+std::string boot_id() { return std::string(trim(read_file("/proc/sys/kernel/random/boot_id", 100))); }
+
+http::ServerOptions server_options(const config::AgentConfig& config) {
+    const auto& address = config.find_node(config.self)->address;
+    http::ServerOptions options;
+    options.host = address.host;
+    options.port = address.port;
+    options.body_limit = http::Router::body_limit;
+    if (config.security.tls) {
+        options.tls = http::ServerTls{config.security.tls->certificate_file, config.security.tls->private_key_file,
+                                      config.security.tls->client_ca_file};
+    }
+    return options;
+}
+
+/// Everything that the agent is made of, in the order in which each part needs the ones before it.
+class Agent {
+  public:
+    explicit Agent(config::AgentConfig config)
+        : config_(std::move(config)),
+          lock_(lock_state(config_)),
+          store_(config_.state_dir / "baton.db"),
+          identity_(store_.chain.claim(config_.self, boot_id())),
+          keys_(net::ClusterKeys::load(config_.security.cluster_key_file)),
+          signer_(keys_, config_.self, clock_),
+          verifier_(keys_, config_.self, clock_),
+          services_(config_),
+          outbox_(config_, signer_),
+          engine_(config_, store_, clock_, outbox_, services_, identity_.node.empty() || identity_.boot_id != boot_id()),
+          starter_(config_, store_, clock_, engine_),
+          operations_(config_, store_, engine_, [this] { starter_.wake(); }, clock_),
+          peers_(engine_),
+          service_(services_),
+          router_(operations_, peers_, service_, config_, verifier_, clock_),
+          server_(server_options(config_), [this](http::Request&& request) { return router_.handle(std::move(request)); }) {}
+
+    void start() {
+        const auto owner = store_.chain.identity().state_id;
+        if (const auto ended = process::end_leftovers(owner); ended > 0) {
+            log::warning("agent", "ended what the steps of an earlier agent left behind", {{"processes", ended}});
+        }
+        server_.start();
+        engine_.start();
+        starter_.start();
+        log::info("agent", "started", {{"node", config_.self},
+                                       {"version", BATON_VERSION},
+                                       {"address", config_.find_node(config_.self)->address.text()},
+                                       {"nodes", config_.nodes.size()},
+                                       {"apps", config_.apps.size()}});
+    }
+    void reload() { server_.reload_tls(); }
+    void stop() {
+        starter_.stop();
+        engine_.stop(switch_grace);
+        server_.stop();
+        outbox_.stop();
+    }
+
+  private:
+    static FileLock lock_state(const config::AgentConfig& config) {
+        std::filesystem::create_directories(config.state_dir);
+        std::filesystem::permissions(config.state_dir, std::filesystem::perms::owner_all |
+                                                           std::filesystem::perms::group_exec |
+                                                           std::filesystem::perms::others_exec);
+        return with_context(fmt::format("state directory {}", config.state_dir.string()),
+                            [&] { return FileLock::acquire(config.state_dir / "lock"); });
+    }
+
+    SystemClock clock_;
+    config::AgentConfig config_;
+    FileLock lock_;
+    store::Store store_;
+    store::AgentIdentity identity_;
+    net::ClusterKeys keys_;
+    net::PeerSigner signer_;
+    net::PeerVerifier verifier_;
+    engine::ServiceStates services_;
+    engine::Outbox outbox_;
+    engine::Engine engine_;
+    engine::Starter starter_;
+    operations::Operations operations_;
+    operations::Peers peers_;
+    operations::Service service_;
+    http::Router router_;
+    http::Server server_;
+};
+
+}  // namespace
+
+int run_agent(const std::filesystem::path& config_file, const std::optional<std::string>& node) {
+    const sigset_t signals = block_signals();
+    Agent agent(config::load_for_this_node(config_file, node));
+    agent.start();
+    notify_systemd("READY=1");
+    while (true) {
+        int signal = 0;
+        if (sigwait(&signals, &signal) != 0) continue;
+        if (signal == SIGHUP) {
+            try {
+                agent.reload();
+                log::info("agent", "TLS files read again");
+            } catch (const Error& error) {
+                log::error("agent", "cannot read the TLS files again; the old ones stay in use", {{"reason", error.text()}});
+            }
+            continue;
+        }
+        log::info("agent", "ending", {{"signal", signal}});
+        notify_systemd("STOPPING=1");
+        agent.stop();
+        return 0;
+    }
+}
+
+}  // namespace baton
