@@ -65,6 +65,9 @@ std::optional<RequestHead> RequestReader::read_head(Instant deadline) {
                 return head;
             }
             seen = buffer_.size();
+            // A TLS greeting on the plain port and other noise: an answer now instead of at the deadline.
+            const bool letter = buffer_.empty() || buffer_[0] == '\r' || (buffer_[0] >= 'A' && buffer_[0] <= 'Z');
+            if (!letter) throw Refused{400, "this is not HTTP"};
             if (buffer_.size() > limits_.header_bytes) throw Refused{431, "the request's head is too long"};
             if (buffer_.size() > limits_.request_line_bytes && buffer_.find('\n') == std::string::npos) {
                 throw Refused{414, "the request line is too long"};

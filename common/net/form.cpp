@@ -7,6 +7,7 @@
 #include <Poco/Net/MultipartReader.h>
 #include <Poco/Net/NameValueCollection.h>
 #include <Poco/URI.h>
+#include <algorithm>
 #include <fmt/format.h>
 #include <iterator>
 #include <sstream>
@@ -45,8 +46,11 @@ std::string percent_decode(std::string_view text, Plus plus) {
                        (plus == Plus::literal || text.find('+') == std::string_view::npos);
     if (plain) return std::string(text);
     try {
+        std::string encoded(text);
+        // Poco takes a plus for a space only behind a question mark, which is not here any more.
+        if (plus == Plus::space) std::ranges::replace(encoded, '+', ' ');
         std::string decoded;
-        Poco::URI::decode(std::string(text), decoded, plus == Plus::space);
+        Poco::URI::decode(encoded, decoded, false);
         return decoded;
     } catch (const Poco::Exception&) {
         throw Error(ErrorKind::invalid, fmt::format("'{}' is not percent-encoded", escape_control(text.substr(0, 80))));

@@ -93,6 +93,7 @@ TEST_CASE("server: arguments come from the query first, then from urlencoded and
         const std::string body = "b=two+words&c=%C3%A4&d=" + value;
         const std::string response = ask(server.port(), "POST /x%2Fy//z/?a=1&b=q&tree=jobs[name] HTTP/1.1\r\nHost: web1:7070\r\nConnection: close\r\n"
             "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+        INFO(response.substr(0, 600));
         CHECK(has(response, "segment=x/y\nsegment=z\na=1\nb=q\ntree=jobs[name]\nb=two words\nc=\xC3\xA4\nd=vvv"));
         CHECK(has(response, "base=http://web1:7070\n"));
     }
