@@ -104,7 +104,7 @@ std::optional<CommitId> Mirror::remote_tip(const std::stop_token& stop, Instant 
     }
     const GitProgram git(remote_);
     const std::string name = "refs/heads/" + branch_;
-    const auto answer = git.ask({"ls-remote", "--exit-code", "--", git.url().plain, name}, "/", stop, deadline);
+    const auto answer = git.ask({"ls-remote", "--exit-code", "--", git.url().plain, name}, git.home(), stop, deadline);
     constexpr int no_such_ref = 2;
     if (answer.status == no_such_ref) return std::nullopt;
     if (answer.status != 0) throw git.failure(fmt::format("git ls-remote of {}", mask_urls_in(git.url().plain)), answer);

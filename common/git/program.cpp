@@ -77,11 +77,11 @@ std::string ssh_command(const MirrorCredentials& credentials) {
     if (credentials.known_hosts_file) {
         require_file(*credentials.known_hosts_file, "known hosts file");
         // ssh splits the option's value at blanks by itself, hence the second pair of quotes.
-        command += " -oUserKnownHostsFile=" + quoted('"' + credentials.known_hosts_file->string() + '"');
+        command += " -oUserKnownHostsFile=" + quoted('"' + fs::absolute(*credentials.known_hosts_file).string() + '"');
     }
     if (credentials.ssh_key_file) {
         require_file(*credentials.ssh_key_file, "ssh key");
-        command += " -oIdentitiesOnly=yes -i " + quoted(credentials.ssh_key_file->string());
+        command += " -oIdentitiesOnly=yes -i " + quoted(fs::absolute(*credentials.ssh_key_file).string());
     }
     return command;
 }
@@ -90,10 +90,10 @@ void inherit(std::vector<std::string>& environment, const char* name) {
     if (const char* value = std::getenv(name); value != nullptr) environment.push_back(fmt::format("{}={}", name, value));
 }
 
-std::vector<std::string> base_environment(const Remote& remote) {
+std::vector<std::string> base_environment(const Remote& remote, const fs::path& home) {
     std::vector<std::string> environment{
-        "HOME=" + remote.home.string(), "LC_ALL=C", "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=/bin/false",
-        "SSH_ASKPASS=/bin/false", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + (remote.home / "gitconfig").string(),
+        "HOME=" + home.string(), "LC_ALL=C", "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=/bin/false",
+        "SSH_ASKPASS=/bin/false", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + (home / "gitconfig").string(),
         "GIT_NO_REPLACE_OBJECTS=1", "GIT_SSH_VARIANT=ssh", "GIT_SSH_COMMAND=" + ssh_command(remote.credentials)};
     const char* path = std::getenv("PATH");
     environment.push_back(fmt::format("PATH={}", path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin"));
@@ -175,15 +175,16 @@ Cause cause_of(const std::string& output) {
 
 }  // namespace
 
-GitProgram::GitProgram(const Remote& remote, LocalPaths local_paths) : url_(parse_remote_url(remote.url)) {
+GitProgram::GitProgram(const Remote& remote, LocalPaths local_paths)
+    : url_(parse_remote_url(remote.url)), home_(fs::absolute(remote.home)) {
     const MirrorCredentials& credentials = remote.credentials;
-    fs::create_directories(remote.home);
-    fs::permissions(remote.home, fs::perms::owner_all);
+    fs::create_directories(home_);
+    fs::permissions(home_, fs::perms::owner_all);
     constexpr unsigned mode = 0600;
-    ensure_content(remote.home / "gitconfig", git_config, mode);
-    ensure_content(remote.home / "credential-helper", credential_helper, mode);
+    ensure_content(home_ / "gitconfig", git_config, mode);
+    ensure_content(home_ / "credential-helper", credential_helper, mode);
     arguments_ = base_arguments(local_paths);
-    environment_ = base_environment(remote);
+    environment_ = base_environment(remote, home_);
 
     password_ = url_.password;
     if (credentials.password_file) password_ = read_secret_file(*credentials.password_file);
@@ -191,12 +192,12 @@ GitProgram::GitProgram(const Remote& remote, LocalPaths local_paths) : url_(pars
     // Bound to scheme, host and port: neither a redirect nor a submodule elsewhere gets to see it.
     arguments_.emplace_back("-c");
     arguments_.push_back(fmt::format("credential.{}.helper=!/bin/sh {}", url_.scope,
-                                     quoted((remote.home / "credential-helper").string())));
+                                     quoted((home_ / "credential-helper").string())));
     std::string username = credentials.username.empty() ? url_.username : credentials.username;
     if (username.empty()) username = "git";  // what forges take beside a token
     environment_.push_back("BATON_GIT_USERNAME=" + username);
     // The password of a url has no file; the environment of a process is seen by its own account only, arguments by all.
-    environment_.push_back(credentials.password_file ? "BATON_GIT_PASSWORD_FILE=" + credentials.password_file->string()
+    environment_.push_back(credentials.password_file ? "BATON_GIT_PASSWORD_FILE=" + fs::absolute(*credentials.password_file).string()
                                                      : "BATON_GIT_PASSWORD=" + password_);
 }
 
@@ -209,7 +210,9 @@ GitProgram::Answer GitProgram::ask(const std::vector<std::string>& arguments, co
     command.environment = environment_;
     command.environment.insert(command.environment.end(), more_environment.begin(), more_environment.end());
     command.directory = directory;
-    const std::string what = fmt::format("git {} of {}", arguments.front(), mask_urls_in(url_.plain));
+    // A broken mirror must not make git look for another repository in the directories above.
+    command.environment.push_back("GIT_CEILING_DIRECTORIES=" + fs::weakly_canonical(directory).parent_path().string());
+    const std::string what = describe(arguments);
     command.timeout = std::chrono::duration_cast<Milliseconds>(deadline - now());
     if (command.timeout <= Milliseconds{0}) throw Error(ErrorKind::timeout, fmt::format("{}: no time is left for it", what));
     command.grace = Milliseconds{1'000};
@@ -238,9 +241,15 @@ std::string GitProgram::run(const std::vector<std::string>& arguments, const fs:
                             const std::stop_token& stop, Instant deadline) const {
     Answer answer = ask(arguments, directory, stop, deadline);
     if (answer.status != 0) {
-        throw failure(fmt::format("git {} of {}", arguments.front(), mask_urls_in(url_.plain)), answer);
+        throw failure(describe(arguments), answer);
     }
     return std::move(answer.output);
+}
+
+std::string GitProgram::describe(const std::vector<std::string>& arguments) const {
+    std::size_t command = 0;
+    while (command + 2 < arguments.size() && arguments[command] == "-c") command += 2;
+    return fmt::format("git {} of {}", arguments[command], mask_urls_in(url_.plain));
 }
 
 Error GitProgram::failure(std::string_view what, const Answer& answer) const {

@@ -43,11 +43,15 @@ class GitProgram {
     [[nodiscard]] Error failure(std::string_view what, const Answer& answer) const;
 
     [[nodiscard]] const RemoteUrl& url() const { return url_; }
+    /// A directory that is no repository, for what needs none.
+    [[nodiscard]] const std::filesystem::path& home() const { return home_; }
 
   private:
+    [[nodiscard]] std::string describe(const std::vector<std::string>& arguments) const;
     [[nodiscard]] std::string mask(std::string text) const;
 
     RemoteUrl url_;
+    std::filesystem::path home_;
     std::string password_;
     std::vector<std::string> arguments_;
     std::vector<std::string> environment_;

@@ -10,9 +10,9 @@
 #include "common/digest.h"
 #include "common/error.h"
 #include "common/file.h"
+#include "common/git/handles.h"
 #include "common/git/lock.h"
 #include "common/git/program.h"
-#include "common/git/repository.h"
 #include "common/process/process.h"
 #include "common/text.h"
 
@@ -57,6 +57,28 @@ class KeyRing {
     fs::path path_;
 };
 
+enum class Found { nothing, ssh, gpg, other };
+
+/// What kind of signature the commit bears, by its first line, which is what git goes by as well.
+Found kind_of_signature(const fs::path& mirror, const CommitId& commit) {
+    use_library();
+    RepositoryHandle repository;
+    check(git_repository_open_bare(Out(repository), mirror.c_str()), fmt::format("open {}", mirror.string()));
+    const CommitHandle present = find_commit(repository.get(), commit);
+    git_oid oid = to_oid(commit);
+    git_buf signature = GIT_BUF_INIT;
+    git_buf content = GIT_BUF_INIT;
+    const int code = git_commit_extract_signature(&signature, &content, repository.get(), &oid, nullptr);
+    const std::string text = code == 0 ? std::string(signature.ptr, signature.size) : std::string();
+    git_buf_dispose(&signature);
+    git_buf_dispose(&content);
+    if (code == GIT_ENOTFOUND) return Found::nothing;
+    check(code, fmt::format("read the signature of {}", commit));
+    if (text.starts_with("-----BEGIN SSH SIGNATURE-----")) return Found::ssh;
+    if (text.starts_with("-----BEGIN PGP SIGNATURE-----") || text.starts_with("-----BEGIN PGP MESSAGE-----")) return Found::gpg;
+    return Found::other;
+}
+
 Verdict verdict_of(char status) {
     switch (status) {  // the letters of git-log(1)'s %G?
         case 'G': return Verdict::good;
@@ -75,6 +97,7 @@ std::string explain(const SignatureCheck& check, const CommitId& commit, const f
     switch (check.verdict) {
         case Verdict::good: return fmt::format("commit {} is signed by {}", id, check.signer);
         case Verdict::no_signature: return fmt::format("commit {} is not signed", id);
+        case Verdict::other_kind: return fmt::format("commit {} is signed, but not by the kind of key that is asked for", id);
         case Verdict::unknown_signer:
             return fmt::format("commit {} is signed by a key that {} does not allow{}{}", id, trusted_file.string(),
                                check.key.empty() ? "" : ": ", check.key);
@@ -100,15 +123,19 @@ SignatureCheck read_answer(const std::string& output, const std::string& mark) {
 
 SignatureCheck verify_commit(const Mirror& mirror, const CommitId& commit, SignatureKind kind,
                              const fs::path& trusted_file, const std::stop_token& stop, Instant deadline) {
-    if (!Repository(mirror.path()).has_commit(commit)) {
-        throw Error(ErrorKind::not_found, fmt::format("commit {} is not in the mirror", commit));
-    }
+    SignatureCheck check;
+    const Found found = kind_of_signature(mirror.path(), commit);
     std::error_code fault;
     if (!fs::is_regular_file(trusted_file, fault)) {
         throw Error(ErrorKind::not_found, fmt::format("the file of allowed signers {} does not exist", trusted_file.string()));
     }
-    const GitProgram git(mirror.remote());
     const bool ssh = kind == SignatureKind::ssh;
+    if (found != (ssh ? Found::ssh : Found::gpg)) {
+        check.verdict = found == Found::nothing ? Verdict::no_signature : Verdict::other_kind;
+        check.detail = explain(check, commit, trusted_file);
+        return check;
+    }
+    const GitProgram git(mirror.remote());
     // The signature itself tells git which program checks it, so the others must not be there to say yes.
     const std::string refuse = "/bin/false";
     const std::string mark = to_hex(random_bytes(8)) + "=";
@@ -128,7 +155,7 @@ SignatureCheck verify_commit(const Mirror& mirror, const CommitId& commit, Signa
     }
     const auto answer = git.ask(arguments, mirror.path(), stop, deadline, environment);
     if (answer.status != 0) throw git.failure(fmt::format("check the signature of {}", commit), answer);
-    SignatureCheck check = read_answer(answer.output, mark);
+    check = read_answer(answer.output, mark);
     // Without an allowed signer there is nobody to name, whatever the letter says.
     if (check.ok() && check.signer.empty()) check.verdict = Verdict::unknown_signer;
     check.detail = explain(check, commit, trusted_file);

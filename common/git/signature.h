@@ -17,6 +17,7 @@ struct SignatureCheck {
     enum class Verdict {
         good,            ///< signed by one of the allowed
         no_signature,
+        other_kind,      ///< signed, but by gpg where ssh is asked for, or the reverse
         unknown_signer,  ///< a sound signature by someone who is not allowed, or a key that is not there
         bad,             ///< does not belong to this commit's content
         expired,         ///< signature or key is expired or revoked

@@ -86,6 +86,20 @@ TEST_CASE("mirror: a directory in the mirror's place that is no repository is le
     CHECK(read_file(dir / "mirror.git/precious", 10) == "data");
 }
 
+TEST_CASE("mirror: a broken mirror inside another repository leaves that one alone") {
+    const TempDir dir;
+    Work work(dir / "work");
+    work.commit_file("a", "1", "first");
+    Work around(dir.path());
+    around.commit("around");
+    const git::Mirror mirror = mirror_of(dir, work.path());
+    fetch(mirror);
+    // git takes it for a plain directory then.
+    fs::remove_all(mirror.path() / "refs");
+    CHECK_THROWS_AS(fetch(mirror), Error);
+    CHECK(around.git({"for-each-ref", "refs/remotes"}).empty());
+}
+
 TEST_CASE("mirror: what a killed fetch left behind is removed, and the next fetch works") {
     const TempDir dir;
     Work work(dir / "work");

@@ -69,6 +69,10 @@ TEST_CASE("git host: a fetch from a silent one ends when it is told to stop") {
     CHECK(connected);
     CHECK(fetched.error.kind() == ErrorKind::cancelled);
     CHECK(fetched.took < Milliseconds{25'000});
+    // What the ended fetch held is free: the same mirror fetches from a host that answers.
+    Work work(dir / "work");
+    const CommitId tip = work.commit_file("a", "1", "first");
+    CHECK(fetch(mirror_of(dir, work.path())) == tip);
 }
 
 TEST_CASE("git host: one that is away is unreachable, with git's words") {
