@@ -20,8 +20,8 @@ enum ExitCode : int {
     exit_unreachable = 4,  ///< no agent answered
 };
 
-/// The whole of `baton`. Writes to standard output and error; never throws. Called once, from main, before other
-/// threads run (it blocks SIGINT while it watches, so that the terminal is left clean).
+/// The whole of `baton`. Writes to standard output and error; never throws. Called once, from main, before
+/// other threads run (commands that follow an agent block SIGINT and SIGTERM while they wait).
 [[nodiscard]] int run_cli(int argc, char** argv, const AgentMain& agent_main);
 
 }  // namespace baton::cli

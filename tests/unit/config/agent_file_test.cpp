@@ -23,7 +23,8 @@ std::string hash_with(std::string text, const std::string& from, const std::stri
 
 TEST_CASE("config: the smallest agent.yaml gets the documented defaults") {
     const AgentConfig config = parse_agent_config(
-        test::small_agent + "apps:\n  shop:\n    repository: https://git.example.com/shop.git\n", "agent.yaml");
+        test::small_agent + "apps:\n  shop:\n    repository: https://git.example.com/shop.git\n",
+        "agent.yaml");
     CHECK(config.state_dir == "/var/lib/baton");
     CHECK(config.executors == 2);
     REQUIRE(config.nodes.size() == 3);
@@ -90,7 +91,8 @@ TEST_CASE("config: binding to a node that the chain does not have names the ones
 
 TEST_CASE("config: an unknown app is answered with the known ones") {
     const AgentConfig config = parse_agent_config(test::full_agent, "agent.yaml");
-    CHECK_THROWS_WITH(config.app(AppName("shpo")), "no app 'shpo' is configured (known: blog, shop; did you mean 'shop'?)");
+    CHECK_THROWS_WITH(config.app(AppName("shpo")),
+                      "no app 'shpo' is configured (known: blog, shop; did you mean 'shop'?)");
 }
 
 TEST_CASE("config: the hash covers what peers must agree on and nothing else") {
@@ -110,7 +112,8 @@ TEST_CASE("config: the hash covers what peers must agree on and nothing else") {
 
 TEST_CASE("config: two members without a witness are warned of, not refused") {
     const AgentConfig config = parse_agent_config(
-        "chain:\n  nodes:\n    - {name: a, address: \"10.0.0.1:1\"}\n    - {name: b, address: \"10.0.0.2:1\"}\n"
+        "chain:\n  nodes:\n    - {name: a, address: \"10.0.0.1:1\"}\n    - {name: b, address: "
+        "\"10.0.0.2:1\"}\n"
         "security: {cluster_key_file: /k}\n",
         "agent.yaml");
     REQUIRE(config.warnings.size() == 1);
@@ -122,7 +125,8 @@ TEST_CASE("config: a file on the disk is read, a missing and an oversized one ar
     const auto path = dir.write("agent.yaml", test::small_agent);
     CHECK(load_agent_config(path).nodes.size() == 3);
     CHECK_THROWS_AS(load_agent_config(dir / "missing.yaml"), Error);
-    const auto large = dir.write("large.yaml", test::small_agent + "# " + std::string(most_config_bytes, 'x') + "\n");
+    const auto large =
+        dir.write("large.yaml", test::small_agent + "# " + std::string(most_config_bytes, 'x') + "\n");
     try {
         static_cast<void>(load_agent_config(large));
         FAIL("an oversized file was read");

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // A node finds itself in a file that is the same everywhere.
+#include "common/config/identity.h"
+
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstdlib>
 
-#include "common/config/identity.h"
 #include "common/config/load.h"
 #include "common/error.h"
 #include "tests/unit/config/samples.h"
@@ -32,8 +33,9 @@ class NodeVariable {
 TEST_CASE("identity: an interface address finds the node") {
     const AgentConfig config = parse_agent_config(test::small_agent, "agent.yaml");
     CHECK(find_self(config, {{"127.0.0.1", "10.0.0.12"}, "whatever"}).str() == "web2");
-    const AgentConfig six = chain_of("    - {name: a, address: \"[fd00::1]:1\"}\n    - {name: b, address: \"[fd00::2]:1\"}\n"
-                                     "    - {name: c, address: \"[fd00::3]:1\"}\n");
+    const AgentConfig six = chain_of(
+        "    - {name: a, address: \"[fd00::1]:1\"}\n    - {name: b, address: \"[fd00::2]:1\"}\n"
+        "    - {name: c, address: \"[fd00::3]:1\"}\n");
     CHECK(find_self(six, {{"fd00:0:0::2"}, "x"}).str() == "b");
 }
 
@@ -41,8 +43,10 @@ TEST_CASE("identity: the host name finds the node where no address does") {
     const AgentConfig config = parse_agent_config(test::small_agent, "agent.yaml");
     CHECK(find_self(config, {{"192.168.0.1"}, "web3"}).str() == "web3");
     CHECK(find_self(config, {{"192.168.0.1"}, "WEB3.example.com"}).str() == "web3");
-    const AgentConfig names = chain_of("    - {name: a, address: \"shop1.example.com:1\"}\n    - {name: b, address: \"shop2.example.com:1\"}\n"
-                                       "    - {name: c, address: \"shop3.example.com:1\"}\n");
+    const AgentConfig names = chain_of(
+        "    - {name: a, address: \"shop1.example.com:1\"}\n    - {name: b, address: "
+        "\"shop2.example.com:1\"}\n"
+        "    - {name: c, address: \"shop3.example.com:1\"}\n");
     CHECK(find_self(names, {{}, "shop2"}).str() == "b");
     CHECK(find_self(names, {{}, "shop2.example.com"}).str() == "b");
     CHECK_THROWS_AS(find_self(names, {{}, "shop2.example.org"}), Error);
@@ -54,20 +58,22 @@ TEST_CASE("identity: an address counts more than a name") {
 }
 
 TEST_CASE("identity: several nodes on one machine are told apart by name, or not at all") {
-    const AgentConfig config = chain_of("    - {name: a, address: \"10.0.0.1:1\"}\n    - {name: b, address: \"10.0.0.1:2\"}\n"
-                                        "    - {name: c, address: \"10.0.0.2:1\"}\n");
+    const AgentConfig config = chain_of(
+        "    - {name: a, address: \"10.0.0.1:1\"}\n    - {name: b, address: \"10.0.0.1:2\"}\n"
+        "    - {name: c, address: \"10.0.0.2:1\"}\n");
     CHECK(find_self(config, {{"10.0.0.1"}, "b"}).str() == "b");
     try {
         static_cast<void>(find_self(config, {{"10.0.0.1"}, "c"}));
         FAIL("one of two was chosen");
     } catch (const Error& error) {
         CHECK(error.kind() == ErrorKind::conflict);
-        CHECK(error.text() == "this machine could be 2 of the chain's nodes: a, b\n"
-                              "  this machine: host name 'c', addresses 10.0.0.1\n"
-                              "  node 'a': address 10.0.0.1:1\n"
-                              "  node 'b': address 10.0.0.1:2\n"
-                              "  node 'c': address 10.0.0.2:1\n"
-                              "Say which one it is with --node NAME or BATON_NODE.");
+        CHECK(error.text() ==
+              "this machine could be 2 of the chain's nodes: a, b\n"
+              "  this machine: host name 'c', addresses 10.0.0.1\n"
+              "  node 'a': address 10.0.0.1:1\n"
+              "  node 'b': address 10.0.0.1:2\n"
+              "  node 'c': address 10.0.0.2:1\n"
+              "Say which one it is with --node NAME or BATON_NODE.");
     }
 }
 
@@ -89,7 +95,8 @@ TEST_CASE("identity: the argument counts more than BATON_NODE, and both more tha
     const NodeVariable variable("web3");
     CHECK(identify(config, std::nullopt).str() == "web3");
     CHECK(identify(config, "web1").str() == "web1");
-    CHECK_THROWS_WITH(identify(config, "web9"), "--node: the chain has no node 'web9' (known: web1, web2, web3; did you mean 'web1'?)");
+    CHECK_THROWS_WITH(identify(config, "web9"),
+                      "--node: the chain has no node 'web9' (known: web1, web2, web3; did you mean 'web1'?)");
 }
 
 TEST_CASE("identity: this machine has a name and the loopback address") {

@@ -62,8 +62,8 @@ TEST_CASE("pipeline: the effective pipeline reads back to the same values") {
 }
 
 TEST_CASE("pipeline: commands survive printing whatever they hold") {
-    for (const std::string command : {"  indented\n", "a: b # c", "echo \"x\"\n\techo y\n", "'", "echo é\n\n", "- x", "true", "123", "~", "null",
-                                      "a\n b\n", "\na\n", "a\r\nb"}) {
+    for (const std::string command : {"  indented\n", "a: b # c", "echo \"x\"\n\techo y\n", "'", "echo é\n\n",
+                                      "- x", "true", "123", "~", "null", "a\n b\n", "\na\n", "a\r\nb"}) {
         Pipeline pipeline;
         pipeline.test.push_back(Step{});
         pipeline.test[0].command = command;
@@ -112,29 +112,40 @@ baton.yaml:17:1: unknown key 'publish' in baton.yaml (known: prepare, test, migr
 }
 
 TEST_CASE("pipeline: it cannot say anything of hosts, peers, limits or secrets") {
-    for (const std::string key : {"chain", "security", "traffic", "apps", "state_dir", "run_as", "deploy_to", "executors"}) {
-        CHECK(pipeline_report("test: [{run: make}]\n" + key + ": x\n").find("unknown key '" + key + "'") != std::string::npos);
+    for (const std::string key :
+         {"chain", "security", "traffic", "apps", "state_dir", "run_as", "deploy_to", "executors"}) {
+        CHECK(pipeline_report("test: [{run: make}]\n" + key + ": x\n").find("unknown key '" + key + "'") !=
+              std::string::npos);
     }
     CHECK(pipeline_report("test: [{run: make, workdir: ../..}]\n").find("without '..'") != std::string::npos);
-    CHECK(pipeline_report("test: [{run: make, env: {BATON_ROLLOUT: x}}]\n").find("the agent's own") != std::string::npos);
-    CHECK(pipeline_report("test: [{run: make, env: {\"A=B\": x}}]\n").find("is not the name of a variable") != std::string::npos);
+    CHECK(pipeline_report("test: [{run: make, env: {BATON_ROLLOUT: x}}]\n").find("the agent's own") !=
+          std::string::npos);
+    CHECK(pipeline_report("test: [{run: make, env: {\"A=B\": x}}]\n").find("is not the name of a variable") !=
+          std::string::npos);
     CHECK(pipeline_report("test: &a [{run: make}]\nprepare: *a\n").find("anchor") != std::string::npos);
 }
 
 TEST_CASE("pipeline: variables of health are checked where the file is read") {
     const std::string head = "switch: {restart: [{run: ./r}]}\nhealth:\n";
-    CHECK(pipeline_report(head + "  http: http://${NODE_ADRESS}:80/\n").find("did you mean 'NODE_ADDRESS'?") != std::string::npos);
-    CHECK(pipeline_report(head + "  http: http://${NODE_ADDRESS}:${PORT}/\n").find("unknown variable '${PORT}'") != std::string::npos);
+    CHECK(
+        pipeline_report(head + "  http: http://${NODE_ADRESS}:80/\n").find("did you mean 'NODE_ADDRESS'?") !=
+        std::string::npos);
+    CHECK(pipeline_report(head + "  http: http://${NODE_ADDRESS}:${PORT}/\n")
+              .find("unknown variable '${PORT}'") != std::string::npos);
     CHECK(pipeline_report(head + "  http: http://${NODE_ADDRESS}:80/${APP}?${NODE_NAME}\n").empty());
     CHECK(pipeline_report(head + "  command: test \"$PORT\" = ${x}\n").empty());
-    CHECK(pipeline_report(head + "  http: http://x/\n  command: true\n").find("either 'http' or 'command'") != std::string::npos);
+    CHECK(pipeline_report(head + "  http: http://x/\n  command: true\n").find("either 'http' or 'command'") !=
+          std::string::npos);
     CHECK(pipeline_report(head + "  interval: 1s\n").find("'health' has no 'http'") != std::string::npos);
 }
 
 TEST_CASE("pipeline: what is allowed but hardly meant is warned of") {
-    CHECK(parse_pipeline("switch: {restart: [{run: ./r}]}\n", "b").warnings.at(0).message.find("no 'health'") == 0);
-    CHECK(parse_pipeline("switch: {publish: symlink}\nhealth: {command: \"true\"}\n", "b").warnings.at(0).message.find("no 'restart'") !=
-          std::string::npos);
+    CHECK(
+        parse_pipeline("switch: {restart: [{run: ./r}]}\n", "b").warnings.at(0).message.find("no 'health'") ==
+        0);
+    CHECK(parse_pipeline("switch: {publish: symlink}\nhealth: {command: \"true\"}\n", "b")
+              .warnings.at(0)
+              .message.find("no 'restart'") != std::string::npos);
     CHECK(parse_pipeline("artifacts: x\n", "b").warnings.at(0).message.find("nothing to do") == 0);
     CHECK(pipeline_report("migrate: [{run: x}]\n").find("'migrate' needs 'switch'") != std::string::npos);
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 // The tokens file: strict, private, and read again when it has changed.
-#include <catch2/catch.hpp>
+#include "common/config/tokens.h"
+
 #include <sys/stat.h>
 
+#include <catch2/catch.hpp>
+
 #include "common/config/fault.h"
-#include "common/config/tokens.h"
 #include "common/digest.h"
 #include "common/file.h"
 #include "tests/support/temp_dir.h"
@@ -52,14 +54,16 @@ TEST_CASE("tokens: the file holds no secret and only its owner reads it") {
 
 TEST_CASE("tokens: every fault of the file is named with its line") {
     const std::string hash(64, 'a');
-    const std::string text = "# people\nann read " + hash + "\nbob admin " + hash + "\n\nAnn read " + hash + "\nann trigger " + hash +
-                             "\ncarl read s3cret\ndora\n";
+    const std::string text = "# people\nann read " + hash + "\nbob admin " + hash + "\n\nAnn read " + hash +
+                             "\nann trigger " + hash + "\ncarl read s3cret\ndora\n";
     const std::string report = baton::test::report_of([&] { return parse_tokens(text, "tokens"); });
-    CHECK(report == "tokens:3:1: 'admin' is not a role, expected read, trigger or operate\n"
-                    "tokens:5:1: 'Ann' is not a name (write small letters, digits, '.', '_', '-')\n"
-                    "tokens:6:1: the name 'ann' comes twice\n"
-                    "tokens:7:1: the third word must be a SHA-256, 64 small hexadecimal digits (let baton token add write the line)\n"
-                    "tokens:8:1: expected three words, name role sha256-of-the-secret, got 1");
+    CHECK(report ==
+          "tokens:3:1: 'admin' is not a role, expected read, trigger or operate\n"
+          "tokens:5:1: 'Ann' is not a name (write small letters, digits, '.', '_', '-')\n"
+          "tokens:6:1: the name 'ann' comes twice\n"
+          "tokens:7:1: the third word must be a SHA-256, 64 small hexadecimal digits (let baton token add "
+          "write the line)\n"
+          "tokens:8:1: expected three words, name role sha256-of-the-secret, got 1");
 }
 
 TEST_CASE("tokens: a name is taken once, and revoking leaves the rest and the comments") {
@@ -96,7 +100,8 @@ TEST_CASE("tokens: without a file nobody has a token") {
 }
 
 TEST_CASE("tokens: roles are read strictly and print back") {
-    for (const Role role : {Role::read, Role::trigger, Role::operate}) CHECK(parse_role(to_text(role)) == role);
+    for (const Role role : {Role::read, Role::trigger, Role::operate})
+        CHECK(parse_role(to_text(role)) == role);
     CHECK_FALSE(parse_role("Read").has_value());
     CHECK(Role::read < Role::trigger);
     CHECK(Role::trigger < Role::operate);

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+// The commands, each a function from its options to an exit status; Errors leave them.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/cli/cli.h"
+#include "agent/cli/client.h"
+#include "common/types.h"
+
+namespace baton::cli {
+
+// --- on this machine ---
+
+struct CheckOptions {
+    std::vector<std::string> files;
+    bool quiet = false;  ///< faults and warnings only
+};
+[[nodiscard]] int check_config(const CheckOptions& options);
+[[nodiscard]] int keygen();
+
+/// The tokens file itself, or the agent.yaml that names it.
+struct TokenOptions {
+    std::optional<std::filesystem::path> file;
+    std::filesystem::path config = "/etc/baton/agent.yaml";
+    std::string name;
+    std::string role = "read";
+    bool json = false;
+};
+[[nodiscard]] int token_add(const TokenOptions& options);
+[[nodiscard]] int token_list(const TokenOptions& options);
+[[nodiscard]] int token_revoke(const TokenOptions& options);
+
+// --- on an agent ---
+
+struct StatusOptions {
+    std::string app;  ///< empty: all
+    bool watch = false;
+    bool json = false;
+};
+[[nodiscard]] int status(const Connection& connection, const StatusOptions& options);
+
+struct LogOptions {
+    std::string app;
+    std::string build = "last";
+    bool follow = false;
+};
+[[nodiscard]] int log(const Connection& connection, const LogOptions& options);
+
+struct ListOptions {
+    std::string app;
+    unsigned limit = 20;
+    Milliseconds since{0};  ///< ledger: how far back; 0 is all
+    bool json = false;
+};
+[[nodiscard]] int history(const Connection& connection, const ListOptions& options);
+[[nodiscard]] int ledger(const Connection& connection, const ListOptions& options);
+[[nodiscard]] int audit(const Connection& connection, const ListOptions& options);
+
+struct TriggerOptions {
+    std::string app;
+    std::string commit;  ///< empty: the branch's tip
+    std::map<std::string, std::string> parameters;
+    bool force = false;
+    bool wait = false;
+    Milliseconds timeout{60 * 60 * 1000};  ///< of the waiting
+    bool json = false;
+};
+[[nodiscard]] int trigger(const Connection& connection, const TriggerOptions& options);
+
+/// An order to one app: `verb` is the path's last segment.
+struct OrderOptions {
+    std::string app;
+    std::string reason;
+    std::string commit;
+    Milliseconds lasting{0};  ///< freeze: 0 is until unfrozen
+};
+[[nodiscard]] int order(const Connection& connection, const std::string& verb, const OrderOptions& options);
+/// An order about a node: forget, accept.
+[[nodiscard]] int node_order(const Connection& connection, const std::string& verb, const std::string& node);
+
+}  // namespace baton::cli

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+// Commands that need no agent: check-config, keygen, token.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "agent/cli/commands.h"
+#include "agent/cli/output.h"
+#include "agent/cli/render.h"
+#include "common/clock.h"
+#include "common/config/load.h"
+#include "common/config/tokens.h"
+#include "common/error.h"
+#include "common/file.h"
+#include "common/net/peer_signing.h"
+
+namespace baton::cli {
+namespace {
+
+/// The effective configuration of one file; its warnings go to standard error. ConfigError, or Error where it
+/// cannot be read.
+std::string checked(const std::string& file) {
+    const std::string text = read_file(file, config::most_config_bytes);
+    std::vector<config::Fault> warnings;
+    std::string effective;
+    // A file of neither kind is read as agent.yaml when it is called so, for a report that names its faults.
+    const auto kind = config::detect_kind(text).value_or(
+        std::filesystem::path(file).filename() == "baton.yaml" ? config::FileKind::pipeline
+                                                               : config::FileKind::agent);
+    switch (kind) {
+        case config::FileKind::agent: {
+            const auto agent = config::parse_agent_config(text, file);
+            warnings = agent.warnings;
+            effective = fmt::format("# {}: an agent's configuration, hash {}\n{}", file, agent.hash,
+                                    config::to_yaml(agent));
+            break;
+        }
+        case config::FileKind::pipeline: {
+            const auto pipeline = config::parse_pipeline(text, file);
+            warnings = pipeline.warnings;
+            effective = fmt::format("# {}: a pipeline\n{}", file, config::to_yaml(pipeline));
+            break;
+        }
+    }
+    for (const auto& warning : warnings) note(fmt::format("{} (warning)", warning.text()));
+    return effective;
+}
+
+std::filesystem::path tokens_file_of(const TokenOptions& options) {
+    if (options.file) return *options.file;
+    const auto agent = config::load_agent_config(options.config);
+    if (agent.security.tokens_file) return *agent.security.tokens_file;
+    throw Error(ErrorKind::not_found,
+                fmt::format("{} names no 'tokens_file' in 'security'; add one, or say --file FILE",
+                            options.config.string()));
+}
+
+}  // namespace
+
+int check_config(const CheckOptions& options) {
+    bool good = true;
+    for (const auto& file : options.files) {
+        try {
+            const std::string effective = checked(file);
+            if (!options.quiet) print(effective);
+        } catch (const Error& error) {
+            // Each file has its report: the next one is looked at all the same.
+            note(error.text());
+            good = false;
+        }
+    }
+    return good ? exit_ok : exit_failed;
+}
+
+int keygen() {
+    print(net::generate_key_line(SystemClock().wall()) + "\n");
+    if (on_terminal())
+        note(
+            "Write this line to the cluster key file of every node, readable by its owner only (chmod 600).");
+    return exit_ok;
+}
+
+int token_add(const TokenOptions& options) {
+    const auto role = config::parse_role(options.role);
+    if (!role)
+        throw Error(ErrorKind::invalid,
+                    fmt::format("'{}' is not a role, expected read, trigger or operate", options.role));
+    const auto file = tokens_file_of(options);
+    const std::string secret = config::add_token(file, options.name, *role);
+    print(secret + "\n");
+    note(fmt::format(
+        "This is the token's only copy: {} keeps a hash. Copy the line to the tokens file of every node.",
+        file.string()));
+    return exit_ok;
+}
+
+int token_list(const TokenOptions& options) {
+    const auto tokens = config::load_tokens(tokens_file_of(options));
+    if (options.json) {
+        json::Value list = json::Value::array();
+        for (const auto& token : tokens)
+            list.push_back({{"name", token.name}, {"role", config::to_text(token.role)}});
+        print(json::dump({{"tokens", list}}) + "\n");
+        return exit_ok;
+    }
+    std::vector<std::vector<std::string>> rows{{"NAME", "ROLE"}};
+    for (const auto& token : tokens) rows.push_back({token.name, std::string(config::to_text(token.role))});
+    print(tokens.empty() ? "there are no tokens\n" : table(rows));
+    return exit_ok;
+}
+
+int token_revoke(const TokenOptions& options) {
+    const auto file = tokens_file_of(options);
+    config::revoke_token(file, options.name);
+    note(fmt::format("'{}' is revoked in {}. Do the same on every other node.", options.name, file.string()));
+    return exit_ok;
+}
+
+}  // namespace baton::cli
