@@ -175,7 +175,7 @@ TestReport parse_junit(std::string_view xml) {
     Handler handler;
     try {
         Poco::XML::SAXParser parser;
-        parser.setFeature(Poco::XML::XMLReader::FEATURE_NAMESPACES, true);
+        parser.setFeature(Poco::XML::XMLReader::FEATURE_NAMESPACES, false);
         parser.setFeature(Poco::XML::XMLReader::FEATURE_EXTERNAL_GENERAL_ENTITIES, false);
         parser.setFeature(Poco::XML::XMLReader::FEATURE_EXTERNAL_PARAMETER_ENTITIES, false);
         parser.setContentHandler(&handler);
