@@ -19,6 +19,9 @@ from lab import AGENT_PORT, METHODS, WEB_PORT, Lab  # noqa: E402
 ROLLOUT_SECONDS = 180
 ENDED = ("succeeded", "halted", "held")
 NETWORK_OF_THE_FILE = "127.0.0"
+# The example's configuration for each way of HAProxy to check the nodes.
+CONFIGURATIONS = {None: "agent.yaml", "check": "agent.yaml", "readiness": "agent-readiness.yaml",
+                  "agent": "agent-haproxy.yaml"}
 DIRECTORY_OF_THE_FILE = "/srv/baton-demo"
 
 
@@ -32,7 +35,8 @@ class Demo:
         self.haproxy = haproxy
         self.lab = Lab(directory, network)
         # The example's file as it is, but for where it lies (and on which loopback addresses).
-        text = (CHAIN / "agent.yaml").read_text(encoding="utf-8").replace(DIRECTORY_OF_THE_FILE, str(directory))
+        text = (CHAIN / CONFIGURATIONS[haproxy]).read_text(encoding="utf-8")
+        text = text.replace(DIRECTORY_OF_THE_FILE, str(directory))
         for last in (11, 12, 13):
             text = text.replace(f"{NETWORK_OF_THE_FILE}.{last}:", f"{network}.{last}:")
         self.trigger_token = "shop-" + os.urandom(12).hex()

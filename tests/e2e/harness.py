@@ -144,7 +144,7 @@ class Chain:
         self.gates.mkdir()
         write_secret(self.directory / "secrets" / "mini.token", APP_TOKEN + "\n")
         nodes = "".join(f'    - {{name: {name}, address: "{host}:{AGENT_PORT}"}}\n' for name, host in self.hosts.items())
-        poll = "      poll_interval: 500ms\n" if poll else ""
+        poll = "      poll_interval: 1s\n" if poll else ""
         text = CONFIG.format(directory=self.directory, nodes=nodes.rstrip(), poll=poll, handoff_timeout=handoff_timeout)
         self.repository = Repository.create(self.directory, "mini", HERE / "mini")
         self.first = self.repository.commit("The first version")
