@@ -77,6 +77,7 @@ json::Value to_json(const Known& known, Scope scope) {
     if (scope == Scope::disk) {
         value["assigned"] = known.assigned;
         value["walks"] = known.walks;
+        value["handed_by"] = known.handed_by.str();
     }
     return value;
 }
@@ -92,6 +93,7 @@ Known parse_known(const json::Value& value, Scope scope) {
     if (scope == Scope::disk) {
         known.assigned = json::flag_or(value, "assigned", false);
         known.walks = json::flag_or(value, "walks", false);
+        known.handed_by = NodeName(json::text_or(value, "handed_by", ""));
     }
     return known;
 }

@@ -116,6 +116,7 @@ struct Known {
     // Of this node alone, never sent:
     bool assigned = false;    ///< its turn has come here: offered, handed over, or caught up with
     bool walks = false;       ///< hand off after success (not so for catching up)
+    NodeName handed_by;       ///< who handed it over: a repeated handoff is accepted again, not refused as known
     bool operator==(const Known&) const = default;
 };
 

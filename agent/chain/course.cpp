@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: MIT
+// The course: which rollout everybody should go for, whether its turn has come here, when to build and when to ask.
+#include <algorithm>
+#include <fmt/format.h>
+
+#include "agent/chain/core.h"
+
+namespace baton::chain {
+namespace {
+
+/// After a start, peers have just been asked how they stand: no need to wait as long as usual.
+constexpr Milliseconds just_started{30'000};
+/// With many peers each is heard less often.
+constexpr std::size_t peers_heard_each_time = 8;
+
+}  // namespace
+
+const Known* Core::newest() const { return d_.known.empty() ? nullptr : &d_.known.rbegin()->second; }
+
+const Known* Core::leading() const {
+    const bool queue = s_.policy.on_new_commit == config::OnNewCommit::queue;
+    const Known* lead = nullptr;
+    for (auto it = d_.known.rbegin(); it != d_.known.rend(); ++it) {
+        if (is_failed(it->second)) continue;
+        if (!queue) return &it->second;
+        // queue: the oldest that has not ended yet; what is older than an ended one is history.
+        if (it->second.ended) return lead ? lead : &it->second;
+        lead = &it->second;
+    }
+    return lead;
+}
+
+bool Core::behind(const Known& known) const {
+    return !d_.current || known.rollout.key > d_.current->key;
+}
+
+const Known* Core::wanted() const {
+    const auto* lead = leading();
+    return lead && lead->assigned && is_member() && behind(*lead) ? lead : nullptr;
+}
+
+void Core::assign(Known& known, bool walks) {
+    if (known.assigned && (known.walks || !walks)) return;
+    known.assigned = true;
+    known.walks = known.walks || walks;
+    next_ask_ = now_;
+    changed();
+}
+
+std::size_t Core::position(const NodeName& node) const {
+    return static_cast<std::size_t>(std::ranges::find(s_.order, node) - s_.order.begin());
+}
+
+std::vector<NodeName> Core::visiting(const wire::Rollout& rollout) const {
+    const auto count = s_.order.size();
+    const auto first = position(rollout.started_on) % std::max<std::size_t>(1, count);
+    std::vector<NodeName> list;
+    for (std::size_t step = 0; step < count; ++step) {
+        // A roll-back goes the other way: what was switched last is put back first.
+        const bool back = rollout.kind == wire::RolloutKind::rollback;
+        list.push_back(s_.order[back ? (first + count - step) % count : (first + step) % count]);
+    }
+    return list;
+}
+
+bool Core::is_live(const NodeName& node) const {
+    if (node == s_.self) return true;
+    const auto peer = peers_.find(node);
+    if (peer == peers_.end() || !peer->second.heard) return false;
+    const auto rounds = static_cast<std::int64_t>(s_.order.size() / peers_heard_each_time + 2);
+    const auto patience = std::max(s_.timing.silent_after, s_.timing.sync_every * rounds);
+    return now_ - *peer->second.heard < patience;
+}
+
+void Core::watch_leading() {
+    const auto* lead = leading();
+    if (!lead || !is_member()) return;
+    const auto key = lead->rollout.key;
+    if (key != lead_key_) {
+        lead_key_ = key;
+        lead_since_ = now_;
+        passed_since_.reset();
+    }
+    if (!behind(*lead) || lead->assigned || (lead->ended && !lead->proven)) return;
+    auto& known = d_.known.at(key);
+    if (d_.phase == Phase::out && d_.claim->stage == OutStage::stuck) {
+        assign(known, false);  // out already, and it keeps the lane that others may need
+        return;
+    }
+    const auto list = visiting(known.rollout);
+    const auto mine = std::ranges::find(list, s_.self);
+    bool carried = false;
+    bool passed = false;
+    bool others_first = false;
+    for (auto it = list.begin(); it != list.end(); ++it) {
+        if (it == mine || !is_live(*it) || is_forgotten(*it)) continue;
+        const auto& status = peers_.at(*it).status;
+        const bool has = status.current.key >= key;
+        const bool works = status.working.key == key;
+        carried = carried || works;
+        if (it > mine) passed = passed || has || works;
+        if (it < mine) others_first = others_first || !has;
+    }
+    if (carried) lead_since_ = now_;
+    if (!passed || !known.proven) {
+        passed_since_.reset();
+    } else if (!passed_since_) {
+        passed_since_ = now_;
+    }
+    const auto& timing = s_.timing;
+    if (known.proven) {
+        const auto patience = now_ - started_at_ < just_started ? timing.catch_up_grace : timing.catch_up_after;
+        const bool passed_over = passed_since_ && now_ - *passed_since_ >= timing.catch_up_grace;
+        const bool forsaken = !carried && now_ - lead_since_ >= patience;
+        if (passed_over || forsaken) {
+            assign(known, false);
+            note(Note::Level::info, fmt::format("catching up with rollout {}", key.id));
+        }
+    } else if (!carried && !others_first && now_ - lead_since_ >= timing.adopt_after) {
+        assign(known, true);
+        note(Note::Level::info, fmt::format("taking over rollout {}, whose carrier is silent", key.id));
+    }
+}
+
+void Core::adopt_rollback(const Known& known) {
+    if (known.rollout.kind != wire::RolloutKind::rollback) return;
+    if (!d_.current || d_.current->commit != known.rollout.commit) return;
+    auto& mine = d_.known.at(known.rollout.key);
+    if (build_) drop_build(wire::BuildState::superseded, "this node runs that commit already");
+    d_.current = mine.rollout;
+    mine.proven = true;
+    changed();
+    owe_handoff(mine);
+}
+
+void Core::drop_build(wire::BuildState as, const std::string& reason) {
+    actions_.emplace_back(CancelBuild{build_->rollout.target(), as, reason});
+    build_.reset();
+}
+
+void Core::steer_build() {
+    if (d_.phase == Phase::out && d_.claim->stage != OutStage::stuck) return;  // one build of an app at a time
+    const auto* known = wanted();
+    const bool turn = known != nullptr;
+    if (!known) {
+        const auto* lead = leading();
+        if (lead && lead->rollout.target() == ahead_ && is_member() && behind(*lead) && !lead->ended) known = lead;
+    }
+    if (build_ && (!known || known->rollout.target() != build_->rollout.target())) {
+        const auto failure = d_.failed.find(build_->rollout.key);
+        if (failure != d_.failed.end() && failure->second.attempt >= build_->rollout.attempt) {
+            drop_build(wire::BuildState::cancelled,
+                       fmt::format("{}: {}", to_text(failure->second.kind), failure->second.reason));
+        } else {
+            const auto* lead = leading();
+            drop_build(wire::BuildState::superseded,
+                       lead ? fmt::format("superseded by {}", lead->rollout.key.id) : "no longer wanted");
+        }
+    }
+    if (!known) return;
+    if (!build_) {
+        build_ = Build{known->rollout, false, !turn, true, false};
+        actions_.emplace_back(StartBuild{known->rollout, !turn});
+        if (turn) send_heads_up(*known);
+    } else if (turn && build_->ahead) {
+        build_->ahead = false;
+        if (!build_->ready) {
+            actions_.emplace_back(StartBuild{known->rollout, false});
+        } else if (!build_->deploys) {
+            drop_build(wire::BuildState::succeeded, "nothing to switch");
+            d_.previous = d_.current;
+            d_.current = known->rollout;
+            d_.known.at(known->rollout.key).ended = true;
+            changed();
+            return;
+        }
+        send_heads_up(*known);
+    }
+}
+
+Hold Core::hold() const {
+    const auto* known = wanted();
+    if (!known) {
+        const auto* lead = leading();
+        return lead && is_member() && behind(*lead) ? Hold::away : Hold::nothing;
+    }
+    if (!build_ || !build_->ready || build_->ahead) return Hold::building;
+    if (frozen()) return Hold::frozen;
+    if (bring_up_until_ && now_ < *bring_up_until_) return Hold::bring_up;
+    if (d_.forced == known->rollout.target()) return Hold::none;
+    if (disowned() && rules_.wiped_wait) return Hold::barred;
+    unsigned needed = 0;
+    if (serving_others(needed) < needed) return Hold::min_healthy;
+    if (now_ < next_ask_) return Hold::back_off;
+    std::set<unsigned> taken;
+    for (const auto& grant : d_.grants) {
+        if (grant.node != s_.self) taken.insert(grant.lane);
+    }
+    if (taken.size() >= s_.lanes && rules_.permits) return Hold::lanes_taken;
+    return Hold::none;
+}
+
+unsigned Core::serving_others(unsigned& needed) const {
+    needed = 0;
+    if (s_.policy.min_healthy.count == 0) return 0;
+    unsigned serving = 0;
+    unsigned deployed = 0;
+    for (const auto& node : s_.order) {
+        const auto peer = peers_.find(node);
+        if (node == s_.self || peer == peers_.end()) continue;
+        if (!peer->second.status.current.key.empty()) ++deployed;
+        if (is_live(node) && peer->second.status.serving) ++serving;
+    }
+    // A node on which nothing was ever deployed cannot serve; the first rollout must not wait for it.
+    needed = std::min(s_.policy.min_healthy.of(s_.order.size()), deployed);
+    return serving;
+}
+
+void Core::mark_ended() {
+    for (auto& [key, known] : d_.known) {
+        if (known.ended || !known.proven || is_failed(known)) continue;
+        const bool everywhere = std::ranges::all_of(s_.order, [&](const NodeName& node) {
+            if (node == s_.self) return d_.current && d_.current->key >= key;
+            const auto peer = peers_.find(node);
+            // Who is out of reach catches up by himself; a rollout does not stay open for him.
+            if (!is_live(node)) return now_ - started_at_ > s_.timing.silent_after;
+            return peer->second.status.current.key >= key && peer->second.status.working.key != key;
+        });
+        if (!everywhere) continue;
+        known.ended = true;
+        changed();
+    }
+}
+
+}  // namespace baton::chain

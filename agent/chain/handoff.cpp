@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT
+// The walk along the chain: after its own success a node hands the rollout to the next, until one takes it.
+#include <algorithm>
+#include <fmt/format.h>
+
+#include "agent/chain/core.h"
+
+namespace baton::chain {
+
+void Core::owe_handoff(const Known& known) {
+    if (!known.walks) return;
+    auto& mine = d_.known.at(known.rollout.key);
+    mine.walks = false;
+    Duty duty{mine.rollout.target(), 1, false};
+    if (mine.rollout.kind == wire::RolloutKind::deploy) {
+        ++mine.canaries;  // this node has it now
+        const auto canaries = std::min<std::size_t>(s_.policy.canary, s_.order.size());
+        // The canaries are behind: from here as many walks as there are lanes.
+        if (mine.canaries == std::max<std::size_t>(1, canaries)) duty.walks = s_.lanes;
+    }
+    d_.duty = duty;
+    walking_ = {};
+    changed();
+}
+
+std::vector<NodeName> Core::walk_list() const {
+    auto list = visiting(d_.known.at(d_.duty->target.key).rollout);
+    if (!d_.duty->from_start) {
+        const auto mine = std::ranges::find(list, s_.self);
+        if (mine != list.end()) list.erase(list.begin(), mine + 1);
+    }
+    return list;
+}
+
+void Core::walk() {
+    if (!d_.duty) return;
+    const auto end = [&] {
+        d_.duty.reset();
+        walking_ = {};
+        walk_waits_ = false;
+        changed();
+    };
+    const auto found = d_.known.find(d_.duty->target.key);
+    if (found == d_.known.end() || found->second.rollout.target() != d_.duty->target || leading() != &found->second) {
+        end();  // halted, or something newer is on its way
+        return;
+    }
+    auto& known = found->second;
+    const auto next = [&] {
+        ++walk_at_;
+        walk_since_ = walk_next_ = now_;
+        walk_waits_ = false;
+    };
+    if (walking_ != d_.duty->target) {
+        walking_ = d_.duty->target;
+        walk_at_ = 0;
+        walk_since_ = walk_next_ = now_;
+        walk_waits_ = false;
+    }
+    const auto list = walk_list();
+    while (walk_at_ < list.size()) {
+        const auto& node = list[walk_at_];
+        if (node == s_.self) {
+            if (behind(known) && !known.assigned) {
+                assign(known, true);
+                if (--d_.duty->walks == 0) {
+                    end();
+                    return;
+                }
+            }
+            next();
+            continue;
+        }
+        if (is_forgotten(node)) {
+            next();
+            continue;
+        }
+        if (now_ - walk_since_ >= s_.policy.handoff_timeout && !walk_waits_) {
+            if (known.skipped.contains(node) || known.skipped.size() < s_.policy.max_unreachable) {
+                known.skipped.insert(node);
+                changed();
+                note(Note::Level::warning, fmt::format("{} is out of reach: rollout {} passes it over", node, walking_.key.id));
+                next();
+                continue;
+            }
+            walk_waits_ = true;
+            note(Note::Level::warning,
+                 fmt::format("{} is out of reach, and {} nodes were passed over already: rollout {} waits for it",
+                             node, known.skipped.size(), walking_.key.id));
+        }
+        if (now_ >= walk_next_) {
+            walk_next_ = now_ + s_.timing.handoff_again;
+            send(node, Handoff{known.rollout, known.canaries, known.skipped});
+        }
+        return;
+    }
+    end();
+}
+
+void Core::receive_ack(const NodeName& from, const HandoffAck& ack) {
+    if (!d_.duty || d_.duty->target != ack.target || walking_ != ack.target) return;
+    const auto found = d_.known.find(ack.target.key);
+    if (found == d_.known.end()) return;
+    const auto list = walk_list();
+    if (walk_at_ >= list.size() || list[walk_at_] != from) return;
+    if (found->second.skipped.erase(from) > 0) changed();
+    ++walk_at_;
+    walk_since_ = walk_next_ = now_;
+    walk_waits_ = false;
+    if (ack.already) return;
+    changed();
+    if (--d_.duty->walks == 0) d_.duty.reset();
+}
+
+void Core::receive_handoff(const NodeName& from, const Handoff& handoff) {
+    Known news;
+    news.rollout = handoff.rollout;
+    news.skipped = handoff.skipped;
+    merge_known(news);
+    const auto target = handoff.rollout.target();
+    auto& known = d_.known.at(target.key);
+    bool already = true;
+    if (known.rollout.target() == target && !is_failed(known) && is_member()) {
+        if (!known.assigned && behind(known)) {
+            known.canaries = handoff.canaries;
+            known.handed_by = from;
+            assign(known, true);
+            already = false;
+        } else if (known.assigned && known.handed_by == from) {
+            already = false;  // the first answer was lost
+        }
+    }
+    send(from, HandoffAck{target, already});
+}
+
+void Core::send_heads_up(const Known& known) {
+    if (known.rollout.kind != wire::RolloutKind::deploy) return;
+    const auto& ahead = s_.policy.prepare_ahead;
+    auto list = visiting(known.rollout);
+    const auto mine = std::ranges::find(list, s_.self);
+    if (mine != list.end()) list.erase(list.begin(), mine + 1);
+    std::size_t count = ahead ? std::min<std::size_t>(*ahead, list.size()) : list.size();
+    for (const auto& node : list) {
+        if (count == 0) return;
+        const auto peer = peers_.find(node);
+        if (peer != peers_.end() && peer->second.status.current.key >= known.rollout.key) continue;
+        send(node, HeadsUp{known.rollout});
+        --count;
+    }
+}
+
+}  // namespace baton::chain

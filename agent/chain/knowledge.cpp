@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MIT
+// What every message teaches and carries: rollouts, failures, `once` steps, the freeze. All of it only grows, so that
+// the order in which messages arrive, and how often, does not matter.
+#include <algorithm>
+#include <fmt/format.h>
+
+#include "agent/chain/core.h"
+
+namespace baton::chain {
+namespace {
+
+constexpr std::size_t most_failed = 256;  // a person reads this list; older ones cannot matter any more
+constexpr std::size_t most_known = 64;
+constexpr std::size_t most_once = 64;
+constexpr std::size_t most_bad = 256;
+
+template <class Map>
+bool trim_oldest(Map& map, std::size_t most) {
+    bool trimmed = false;
+    while (map.size() > most) {
+        map.erase(map.begin());
+        trimmed = true;
+    }
+    return trimmed;
+}
+
+}  // namespace
+
+void Core::merge_header(const NodeName& from, const Header& header) {
+    auto& peer = peers_[from];
+    peer.heard = now_;
+    peer.status = header.status;
+    peer.config_hash = header.config_hash;
+    peer.incarnation = header.incarnation;
+    if (rules_.failed_carried) {
+        for (const auto& [key, failure] : header.failed) merge_failure(key, failure);
+    }
+    for (const auto& [key, state] : header.once) merge_once(key, state);
+    merge_freeze(header.freeze);
+    for (const auto& known : header.rollouts) merge_known(known);
+}
+
+void Core::merge_known(const Known& news) {
+    const auto& key = news.rollout.key;
+    auto [it, added] = d_.known.try_emplace(key);
+    auto& mine = it->second;
+    if (added || news.rollout.attempt > mine.rollout.attempt) {
+        const bool proven = mine.proven;
+        mine = Known{};
+        mine.rollout = news.rollout;
+        mine.proven = proven;
+        changed();
+        if (!news.rollout.undoes.empty()) {
+            mark_bad(news.rollout.undoes, fmt::format("rolled back by {}", news.rollout.cause.who.empty()
+                                                                               ? "baton"
+                                                                               : news.rollout.cause.who));
+        }
+    }
+    if (news.rollout.attempt != mine.rollout.attempt) {
+        if (news.proven) set_proven(key);
+        return;
+    }
+    if (news.proven) set_proven(key);
+    if (news.ended && !mine.ended) {
+        mine.ended = true;
+        changed();
+    }
+    if (news.promoted && !mine.promoted) {
+        mine.promoted = true;
+        changed();
+    }
+    for (const auto& node : news.skipped) {
+        const auto peer = peers_.find(node);
+        if (node == s_.self || (peer != peers_.end() && peer->second.status.current.key >= key)) continue;
+        if (mine.skipped.insert(node).second) changed();
+    }
+}
+
+void Core::merge_failure(const wire::RolloutKey& key, const Failure& failure) {
+    const auto it = d_.failed.find(key);
+    if (it != d_.failed.end() && it->second.attempt >= failure.attempt) return;
+    d_.failed[key] = failure;
+    if (!failure.commit.empty()) mark_bad(failure.commit, failure.reason);
+    changed();
+}
+
+void Core::merge_once(const wire::RolloutKey& key, const OnceState& state) {
+    const auto it = d_.once.find(key);
+    if (it == d_.once.end()) {
+        d_.once[key] = state;
+        changed();
+        return;
+    }
+    auto& mine = it->second;
+    // Done is never undone; a later attempt counts only while the steps have not succeeded.
+    const auto rank = [](const OnceState& s) { return std::tuple(s.done, s.settled, s.attempt); };
+    if (rank(state) > rank(mine)) {
+        mine = state;
+        changed();
+    }
+}
+
+void Core::merge_freeze(const FreezeRegister& news) {
+    const auto rank = [](const FreezeRegister& r) { return std::tuple(r.version, r.note.has_value()); };
+    if (rank(news) > rank(d_.freeze)) {
+        d_.freeze = news;
+        changed();
+    }
+}
+
+void Core::mark_failed(const wire::Rollout& rollout, FailureKind kind, const std::string& who,
+                       const std::string& reason) {
+    if (is_failed(rollout.target())) return;
+    d_.failed[rollout.key] = Failure{rollout.attempt, kind, s_.self, who, reason, wall_ms(), rollout.commit};
+    if (rollout.kind == wire::RolloutKind::deploy) mark_bad(rollout.commit, reason);
+    changed();
+    note(Note::Level::error, kind == FailureKind::halted
+                                 ? fmt::format("rollout {} is halted by {}: {}", rollout.key.id, who, reason)
+                                 : fmt::format("rollout {} failed on {}: {}", rollout.key.id, s_.self, reason));
+}
+
+void Core::mark_bad(const CommitId& commit, const std::string& reason) {
+    if (commit.empty()) return;
+    const auto [it, added] = d_.bad.try_emplace(commit, BadCommit{reason, wall_ms()});
+    if (added) changed();
+}
+
+void Core::set_proven(const wire::RolloutKey& key) {
+    const auto it = d_.known.find(key);
+    if (it == d_.known.end() || it->second.proven) return;
+    it->second.proven = true;
+    changed();
+}
+
+Status Core::make_status() const {
+    Status status;
+    if (d_.current) {
+        status.current = d_.current->target();
+        status.current_commit = d_.current->commit;
+    }
+    if (d_.claim) {
+        status.working = d_.claim->rollout.target();
+    } else if (d_.duty) {
+        status.working = d_.duty->target;
+    } else if (const auto* known = wanted()) {
+        status.working = known->rollout.target();
+    }
+    status.phase = d_.phase;
+    status.serving = app_up_ && (d_.phase != Phase::out || d_.claim->stage == OutStage::baking);
+    status.may_grant = may_grant();
+    return status;
+}
+
+Header Core::make_header() const {
+    Header header;
+    header.incarnation = d_.incarnation;
+    header.config_hash = s_.config_hash;
+    header.status = make_status();
+    // What every member has left behind for good cannot be wanted again, and need not travel.
+    if (rules_.failed_carried) header.failed.insert(d_.failed.lower_bound(settled_), d_.failed.end());
+    header.once.insert(d_.once.lower_bound(settled_), d_.once.end());
+    header.freeze = d_.freeze;
+    const auto* lead = leading();
+    const auto* last = newest();
+    if (lead) header.rollouts.push_back(*lead);
+    if (last && last != lead) header.rollouts.push_back(*last);
+    return header;
+}
+
+Whole Core::make_whole() const {
+    Whole whole;
+    whole.grants = d_.grants;
+    if (d_.claim) {
+        whole.claim = Grant{d_.claim->lane, s_.self, d_.claim->ticket, d_.claim->rollout.target(), d_.claim->once_steps};
+    }
+    whole.done = d_.done;
+    for (const auto& [key, known] : d_.known) whole.known.push_back(known);
+    if (rules_.failed_carried) whole.failed = d_.failed;
+    whole.once = d_.once;
+    whole.bad = d_.bad;
+    whole.identities = d_.identities;
+    whole.barred = d_.barred;
+    return whole;
+}
+
+bool Core::is_failed(const wire::Target& target) const {
+    const auto it = d_.failed.find(target.key);
+    return it != d_.failed.end() && it->second.attempt >= target.attempt;
+}
+
+bool Core::frozen() const {
+    const auto& note = d_.freeze.note;
+    return note && (note->until_ms == 0 || wall_ms() < note->until_ms);
+}
+
+void Core::prune() {
+    // The oldest rollout that any member still runs: nobody goes back behind it.
+    std::optional<wire::RolloutKey> oldest;
+    for (const auto& node : s_.order) {
+        if (is_forgotten(node)) continue;
+        wire::RolloutKey current;
+        if (node == s_.self) {
+            if (d_.current) current = d_.current->key;
+        } else if (const auto peer = peers_.find(node); peer != peers_.end()) {
+            current = peer->second.status.current.key;
+        }
+        if (!oldest || current < *oldest) oldest = current;
+    }
+    settled_ = oldest.value_or(wire::RolloutKey{});
+    if (!settled_.empty()) {
+        const auto before = d_.known.size() + d_.once.size();
+        d_.known.erase(d_.known.begin(), d_.known.lower_bound(settled_));
+        d_.once.erase(d_.once.begin(), d_.once.lower_bound(settled_));
+        if (d_.known.size() + d_.once.size() != before) changed();
+    }
+    if (trim_oldest(d_.known, most_known)) changed();
+    if (trim_oldest(d_.failed, most_failed)) changed();
+    if (trim_oldest(d_.once, most_once)) changed();
+    while (d_.bad.size() > most_bad) {
+        d_.bad.erase(std::ranges::min_element(d_.bad, {}, [](const auto& entry) { return entry.second.at_ms; }));
+        changed();
+    }
+}
+
+}  // namespace baton::chain

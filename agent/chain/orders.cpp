@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT
+// What a person orders: carried out here, then told until a majority has stored it.
+#include <algorithm>
+#include <fmt/format.h>
+
+#include "agent/chain/core.h"
+#include "common/error.h"
+
+namespace baton::chain {
+namespace {
+
+[[noreturn]] void refuse(const std::string& why) { throw Error(ErrorKind::conflict, why); }
+
+}  // namespace
+
+Effects Core::order(Instant now, const Order& order, const std::string& who, OrderId& id) {
+    begin(now);
+    const auto what = carry_out(order, who);  // may throw; nothing has changed then
+    id = d_.next_order++;
+    changed();
+    if (!std::holds_alternative<Force>(order)) {
+        auto& spread = d_.spreads[id];
+        spread.what = fmt::format("{}, by {}", what, who);
+        if (is_voter(s_.self)) spread.stored_by.insert(s_.self);
+        next_spread_ = now_;
+        spread_orders();
+        if (spread.stored_by.size() >= majority()) d_.spreads.erase(id);
+    }
+    note(Note::Level::info, fmt::format("{}, by {}", what, who));
+    return finish();
+}
+
+bool Core::order_known(OrderId id) const { return !d_.spreads.contains(id); }
+
+std::string Core::carry_out(const Order& order, const std::string& who) {
+    struct Carrier {
+        Core& core;
+        const std::string& who;
+        std::string operator()(const Halt& halt) const { return core.carry_out_halt(halt, who); }
+        std::string operator()(const Retry& retry) const { return core.carry_out_retry(retry, who); }
+        std::string operator()(const Promote& promote) const {
+            const auto it = core.d_.known.find(promote.target.key);
+            if (it == core.d_.known.end()) refuse("nobody here has heard of that rollout");
+            if (it->second.promoted) refuse("it is promoted already");
+            it->second.promoted = true;
+            return fmt::format("rollout {} promoted", promote.target.key.id);
+        }
+        std::string operator()(const Freeze& freeze) const {
+            core.d_.freeze = {core.d_.freeze.version + 1,
+                              FreezeNote{who, freeze.reason, core.wall_ms(), freeze.until_ms}};
+            return fmt::format("frozen: {}", freeze.reason);
+        }
+        std::string operator()(const Unfreeze&) const {
+            if (!core.d_.freeze.note) refuse("the app is not frozen");
+            core.d_.freeze = {core.d_.freeze.version + 1, std::nullopt};
+            return "no longer frozen";
+        }
+        std::string operator()(const Forget& forget) const { return core.carry_out_forget(forget, who); }
+        std::string operator()(const Accept& accept) const { return core.carry_out_accept(accept, who); }
+        std::string operator()(const Force& force) const {
+            const auto* lead = core.leading();
+            if (!lead || lead->rollout.target() != force.target) refuse("only the rollout that is under way can be forced");
+            if (!core.behind(*lead)) refuse("this node runs it already");
+            if (core.d_.phase == Phase::out) refuse("this node is out of service already");
+            core.assign(core.d_.known.at(force.target.key), true);
+            core.d_.forced = force.target;
+            core.d_.forced_by = who;
+            return fmt::format("rollout {} forced here without a majority", force.target.key.id);
+        }
+    };
+    return std::visit(Carrier{*this, who}, order);
+}
+
+std::string Core::carry_out_halt(const Halt& halt, const std::string& who) {
+    const auto it = d_.known.find(halt.target.key);
+    if (it == d_.known.end()) refuse("nobody here has heard of that rollout");
+    const auto& known = it->second;
+    if (is_failed(known)) refuse("it has failed or is halted already");
+    if (known.ended) refuse("it has ended: every node runs it. A roll-back undoes it");
+    mark_failed(known.rollout, FailureKind::halted, who, halt.reason.empty() ? "halted" : halt.reason);
+    return fmt::format("rollout {} halted", halt.target.key.id);
+}
+
+std::string Core::carry_out_retry(const Retry& retry, const std::string& who) {
+    const auto it = d_.known.find(retry.target.key);
+    if (it == d_.known.end()) refuse("nobody here has heard of that rollout");
+    auto& known = it->second;
+    if (!is_failed(known)) refuse("it has neither failed nor been halted");
+    const auto* lead = leading();
+    if (lead && lead->rollout.key > retry.target.key && !lead->ended) {
+        refuse(fmt::format("a newer rollout, {}, is under way", lead->rollout.key.id));
+    }
+    if (lead && lead->rollout.key > retry.target.key) {
+        refuse(fmt::format("a newer rollout, {}, runs everywhere: trigger the commit anew", lead->rollout.key.id));
+    }
+    auto again = known.rollout;
+    again.attempt = d_.failed.at(retry.target.key).attempt + 1;
+    again.cause = {wire::CauseKind::retry, fmt::format("Retried by {}", who), who, ""};
+    Known news;
+    news.rollout = again;
+    merge_known(news);
+    d_.duty = Duty{again.target(), 1, true};
+    walking_ = {};
+    return fmt::format("rollout {} tried once more (attempt {})", again.key.id, again.attempt);
+}
+
+std::string Core::carry_out_forget(const Forget& forget, const std::string& who) {
+    if (forget.node == s_.self) refuse("a node cannot forget itself: ask another one");
+    if (position(forget.node) == s_.order.size() && !is_voter(forget.node)) {
+        throw Error(ErrorKind::not_found, fmt::format("{} is not in the chain", forget.node));
+    }
+    const auto before = d_.identities[forget.node];
+    if (before.generation > 0 && before.incarnation == 0) refuse("it is forgotten already");
+    bar(before.incarnation, forget.node);
+    if (rules_.forget_bars) {
+        learn_identity(forget.node, Identity{before.generation + 1, 0});
+    } else {
+        std::erase_if(d_.grants, [&](const Grant& g) { return g.node == forget.node; });
+    }
+    return fmt::format("{} forgotten (ordered by {})", forget.node, who);
+}
+
+std::string Core::carry_out_accept(const Accept& accept, const std::string& who) {
+    std::uint64_t incarnation = d_.incarnation;
+    bool serving = app_up_;
+    if (accept.node != s_.self) {
+        const auto peer = peers_.find(accept.node);
+        if (peer == peers_.end() || !is_live(accept.node)) {
+            refuse(fmt::format("{} has not been heard lately: its agent must run", accept.node));
+        }
+        incarnation = peer->second.incarnation;
+        serving = peer->second.status.serving;
+    }
+    const auto identity = d_.identities[accept.node];
+    if (identity.incarnation == incarnation) refuse(fmt::format("{} is accepted already", accept.node));
+    if (d_.barred.contains(incarnation)) {
+        refuse(fmt::format("{} was forgotten with this database: remove it, and start the agent anew", accept.node));
+    }
+    const bool holds = std::ranges::any_of(d_.grants, [&](const Grant& g) { return g.node == accept.node; });
+    if (!serving && holds) {
+        refuse(fmt::format("{} was out of service when its database was lost, and its app does not answer yet: bring "
+                           "the app up first", accept.node));
+    }
+    learn_identity(accept.node, Identity{identity.generation + 1, incarnation});
+    return fmt::format("{} accepted with its new database (ordered by {})", accept.node, who);
+}
+
+void Core::spread_orders() {
+    next_spread_ = now_ + s_.timing.ask_again;
+    if (d_.spreads.empty()) return;
+    const auto whole = make_whole();
+    for (const auto& voter : s_.voters) {
+        if (voter == s_.self) continue;
+        Tell tell{{}, whole};
+        for (const auto& [id, spread] : d_.spreads) {
+            if (!spread.stored_by.contains(voter)) tell.orders.push_back(id);
+        }
+        if (!tell.orders.empty()) send(voter, tell);
+    }
+}
+
+void Core::receive_tell(const NodeName& from, const Tell& tell) {
+    merge_whole(from, tell.whole);
+    send(from, Told{tell.orders});
+}
+
+void Core::receive_told(const NodeName& from, const Told& told) {
+    if (!is_voter(from)) return;
+    for (const auto id : told.orders) {
+        const auto it = d_.spreads.find(id);
+        if (it == d_.spreads.end()) continue;
+        it->second.stored_by.insert(from);
+        changed();
+        if (it->second.stored_by.size() >= majority()) d_.spreads.erase(it);
+    }
+}
+
+}  // namespace baton::chain

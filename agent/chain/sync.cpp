@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+// Comparing with peers: heartbeats that carry everything, which database speaks for a node, and how one that is new
+// learns what its predecessor had granted.
+#include <algorithm>
+#include <fmt/format.h>
+
+#include "agent/chain/core.h"
+
+namespace baton::chain {
+namespace {
+
+/// Up to this many peers everybody is asked each time; a larger chain gossips.
+constexpr std::size_t small_chain = 25;
+constexpr std::size_t gossip_with = 8;
+
+}  // namespace
+
+void Core::send_syncs(bool all) {
+    next_sync_ = now_ + s_.timing.sync_every;
+    std::vector<NodeName> peers;
+    for (const auto& node : s_.order) {
+        if (node != s_.self) peers.push_back(node);
+    }
+    for (const auto& node : s_.voters) {
+        if (node != s_.self && position(node) == s_.order.size()) peers.push_back(node);
+    }
+    const Sync body{nonce_, false, make_whole()};
+    if (all || !d_.may_grant || peers.size() <= small_chain) {
+        for (const auto& node : peers) send(node, body);
+        return;
+    }
+    for (std::size_t i = 0; i < gossip_with; ++i) send(peers[random_() % peers.size()], body);
+}
+
+void Core::receive_sync(const NodeName& from, const Sync& sync) {
+    merge_whole(from, sync.whole);
+    if (!sync.reply) {
+        send(from, Sync{sync.nonce, true, make_whole()});
+    } else if (sync.nonce == nonce_) {
+        peers_[from].synced = true;
+    }
+}
+
+void Core::merge_whole(const NodeName& from, const Whole& whole) {
+    for (const auto incarnation : whole.barred) bar(incarnation, {});
+    for (const auto& [node, identity] : whole.identities) learn_identity(node, identity);
+    for (const auto& known : whole.known) merge_known(known);
+    if (rules_.failed_carried) {
+        for (const auto& [key, failure] : whole.failed) merge_failure(key, failure);
+    }
+    for (const auto& [key, state] : whole.once) merge_once(key, state);
+    for (const auto& [commit, why] : whole.bad) mark_bad(commit, why.reason);
+    for (const auto& [node, ticket] : whole.done) {
+        const auto identity = d_.identities.find(node);
+        if (node != s_.self && identity != d_.identities.end() && identity->second.incarnation == ticket.incarnation) {
+            apply_release(node, ticket);
+        }
+    }
+    if (d_.may_grant || !rules_.sync) return;
+    // A new database does not know what its predecessor granted: every claim that anybody knows of is taken over, and
+    // each ends as any other: by its release, or by inquiring.
+    for (const auto& grant : whole.grants) adopt_claim(grant);
+    if (whole.claim && whole.claim->node == from) adopt_claim(*whole.claim);
+}
+
+void Core::adopt_claim(const Grant& claim) {
+    if (d_.barred.contains(claim.ticket.incarnation)) return;
+    if (claim.node == s_.self && claim.ticket.incarnation != d_.incarnation) return;  // its own, before
+    const auto done = d_.done.find(claim.node);
+    if (done != d_.done.end() && done->second.incarnation == claim.ticket.incarnation && claim.ticket <= done->second) {
+        return;
+    }
+    const auto known = std::ranges::find_if(d_.grants, [&](const Grant& g) {
+        return g.node == claim.node && g.ticket == claim.ticket && g.lane == claim.lane;
+    });
+    if (known != d_.grants.end()) return;
+    d_.grants.push_back(claim);
+    changed();
+}
+
+void Core::learn_identity(const NodeName& node, const Identity& identity) {
+    auto& mine = d_.identities[node];
+    if (identity.generation <= mine.generation) return;
+    mine = identity;
+    changed();
+    std::erase_if(d_.grants,
+                  [&](const Grant& g) { return g.node == node && g.ticket.incarnation != identity.incarnation; });
+    if (const auto done = d_.done.find(node);
+        done != d_.done.end() && done->second.incarnation != identity.incarnation) {
+        d_.done.erase(done);
+    }
+}
+
+void Core::bar(std::uint64_t incarnation, const NodeName& node) {
+    if (incarnation == 0 || d_.barred.contains(incarnation)) return;
+    if (rules_.forget_bars) d_.barred.insert(incarnation);
+    changed();
+    for (const auto& grant : d_.grants) {
+        if (grant.ticket.incarnation != incarnation || grant.target.key.empty() || is_failed(grant.target)) continue;
+        const auto known = d_.known.find(grant.target.key);
+        Failure failure{grant.target.attempt, FailureKind::failed, grant.node, "",
+                        fmt::format("{} was forgotten while it was installing this", node.empty() ? grant.node : node),
+                        wall_ms(), known == d_.known.end() ? CommitId{} : known->second.rollout.commit};
+        merge_failure(grant.target.key, failure);
+    }
+    std::erase_if(d_.grants, [&](const Grant& g) { return g.ticket.incarnation == incarnation; });
+}
+
+bool Core::accepted(const NodeName& node, std::uint64_t incarnation) {
+    if (rules_.forget_bars && d_.barred.contains(incarnation)) return false;
+    auto& identity = d_.identities[node];
+    if (identity.generation == 0) {
+        identity = Identity{1, incarnation};  // never heard of before
+        changed();
+    }
+    return identity.incarnation == incarnation;
+}
+
+bool Core::is_forgotten(const NodeName& node) const {
+    const auto it = d_.identities.find(node);
+    return it != d_.identities.end() && it->second.generation > 0 && it->second.incarnation == 0;
+}
+
+bool Core::disowned() const {
+    const auto it = d_.identities.find(s_.self);
+    return it != d_.identities.end() && it->second.generation > 0 && it->second.incarnation != d_.incarnation;
+}
+
+void Core::establish() {
+    if (d_.may_grant || disowned()) return;
+    for (const auto& voter : s_.voters) {
+        if (voter == s_.self || is_forgotten(voter)) continue;
+        const auto peer = peers_.find(voter);
+        if (peer == peers_.end() || !peer->second.synced) return;
+    }
+    auto& identity = d_.identities[s_.self];
+    if (identity.generation == 0) identity = Identity{1, d_.incarnation};
+    d_.may_grant = true;
+    changed();
+    note(Note::Level::info, "every peer was heard: this agent may grant permits from now on");
+}
+
+}  // namespace baton::chain
