@@ -50,7 +50,7 @@ def write_secret(path, text):
 
 
 def ask(host, port, method, path, token=None, body=None, timeout=5.0):
-    """One HTTP request; (status, headers, body as bytes). AskError when there is no answer."""
+    """One HTTP request; (status, headers by name in any case, body as bytes). AskError when there is no answer."""
     connection = http.client.HTTPConnection(host, port, timeout=timeout)
     headers = {}
     if token:
@@ -61,7 +61,7 @@ def ask(host, port, method, path, token=None, body=None, timeout=5.0):
     try:
         connection.request(method, path, body=body, headers=headers)
         answer = connection.getresponse()
-        return answer.status, dict(answer.getheaders()), answer.read(16 * 1024 * 1024)
+        return answer.status, answer.headers, answer.read(16 * 1024 * 1024)
     except (OSError, http.client.HTTPException) as error:
         raise AskError(f"{method} http://{host}:{port}{path}: {error}") from error
     finally:
@@ -151,8 +151,7 @@ class Agent:
         text = body.decode("utf-8", errors="replace")
         if status not in expect:
             raise AskError(f"{method} {self.url}{path}: {status} {text[:300]}", status)
-        kind = next((value for key, value in headers.items() if key.lower() == "content-type"), "")
-        return json.loads(text) if "json" in kind and text else text
+        return json.loads(text) if "json" in headers.get("Content-Type", "") and text else text
 
     def app(self, app):
         """The app's part of /api/v1/status."""

@@ -60,12 +60,12 @@ def binary():
 
 
 def free_network(ports=(AGENT_PORT, APP_PORT)):
-    """`127.A.B` on whose .11 to .13 nothing listens, so that several runs can share a machine."""
+    """`127.A.B` on whose .10 to .13 nothing listens, so that several runs can share a machine."""
     start = os.getpid()
     for step in range(200):
         number = (start + step * 7919) % (120 * 250)
         network = f"127.{100 + number // 250}.{1 + number % 250}"
-        if all(_is_free(f"{network}.{last}", port) for last in (11, 12, 13) for port in ports):
+        if all(_is_free(f"{network}.{last}", port) for last in (10, 11, 12, 13) for port in ports):
             return network
     raise RuntimeError("no free loopback network found")
 
@@ -256,6 +256,12 @@ def end_app(pid_file):
         os.close(handle)
 
 
+def has_failed(case):
+    """Whether a test has failed so far, as seen by its clean-up (where `_outcome.success` speaks of the clean-up)."""
+    result = case._outcome.result
+    return any(getattr(test, "test_case", test) is case for test, _ in result.failures + result.errors)
+
+
 class ChainCase(unittest.TestCase):
     """A test case with `self.chain(...)`; its directory is kept and named when the test fails."""
 
@@ -272,10 +278,7 @@ class ChainCase(unittest.TestCase):
         return chain
 
     def _finish(self, chain):
-        result = self._outcome.result
-        failed = any(test is self or getattr(test, "test_case", None) is self
-                     for test, _ in result.failures + result.errors)
-        failed = failed or not self._outcome.success
+        failed = has_failed(self)
         if failed:
             print(f"\n{self.id()} failed; kept: {chain.directory}\n{chain.report()}", file=sys.stderr)
         chain.stop()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The real thing: Django over FastCGI behind nginx, Redis, 900 tests with JUnit, three agents."""
+import json
 import os
 import pathlib
 import re
@@ -9,7 +10,8 @@ import sys
 import tempfile
 import unittest
 
-from harness import HERE, ask, binary, free_network, wait_until
+from harness import HERE, ask, binary, free_network, has_failed, wait_until
+from load import Load
 
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT / "examples" / "django-shop"))
@@ -18,14 +20,14 @@ import demo  # noqa: E402
 import lab  # noqa: E402
 
 NODES = ("web1", "web2", "web3")
-PORTS = (lab.AGENT_PORT, lab.WEB_PORT, lab.FASTCGI_PORT)
+PORTS = (lab.AGENT_PORT, lab.WEB_PORT, lab.FASTCGI_PORT, lab.FRONT_PORT, lab.STATS_PORT, lab.REDIS_PORT)
 
 
 class ShopTest(unittest.TestCase):
-    def shop(self):
+    def shop(self, haproxy=None):
         """The demo's set-up with the first version deployed; taken down, and kept when the test fails."""
         directory = pathlib.Path(tempfile.mkdtemp(prefix="baton-shop-"))
-        shop = demo.Demo(binary(), directory, free_network(PORTS), haproxy=None)
+        shop = demo.Demo(binary(), directory, free_network(PORTS), haproxy=haproxy)
         self.addCleanup(self.finish, shop)
         first = shop.set_up()
         self.assertEqual(shop.watch(first)["state"], "succeeded")
@@ -33,7 +35,7 @@ class ShopTest(unittest.TestCase):
         return shop, first
 
     def finish(self, shop):
-        if self._outcome.success:
+        if not has_failed(self):
             shop.tear_down()
             shutil.rmtree(shop.directory, ignore_errors=True)
         else:
@@ -73,6 +75,43 @@ class ShopTest(unittest.TestCase):
         build = shop.fleet["web3"].get("/api/v1/apps/shop/builds/last")
         self.assertGreater(build["tests"]["total"], 900)
         self.assertEqual(build["tests"]["failed"], 0)
+
+    def rollout_under_load(self, haproxy):
+        """A rollout behind HAProxy with users at the shop; every request is answered, every order taken once."""
+        shop, first = self.shop(haproxy)
+        wait_until(lambda: self.front_answers(shop), 20, "HAProxy has the nodes")
+        with Load(shop.lab.front_url, rate=60, post=0.2) as load:
+            wait_until(lambda: len(load.records) > 60, 20, "users are there")
+            commit = shop.lab.commit_change("good")
+            self.assertEqual(shop.watch(commit)["state"], "succeeded")
+            seen = len(load.records)
+            wait_until(lambda: len(load.records) > seen + 60, 20, "users are there afterwards")
+        report = load.report()
+        self.assertEqual(load.failures(), [], report)
+        self.assertEqual(set(report["versions"]), {first, commit})
+        self.assertEqual(set(report["nodes"]), set(NODES))
+        times = self.executions(shop, load.run)
+        self.assertEqual(set(times), load.ordered())
+        self.assertEqual(set(times.values()), {1}, "no order was run twice")
+
+    @staticmethod
+    def front_answers(shop):
+        """All three nodes are in service: that many requests in a row meet all three."""
+        answers = [ask(shop.lab.front, lab.FRONT_PORT, "GET", "/health") for _ in range(6)]
+        return {headers.get("X-Node") for _, headers, _ in answers} == set(NODES)
+
+    @staticmethod
+    def executions(shop, run):
+        """How often Redis says that each order of a load run was executed."""
+        done = subprocess.run(["redis-cli", "-h", shop.lab.front, "-p", str(lab.REDIS_PORT), "--json", "hgetall", "executions"],
+                              capture_output=True, text=True, timeout=20, check=True)
+        return {name: int(times) for name, times in json.loads(done.stdout).items() if name.startswith(run)}
+
+    def test_no_request_fails_behind_haproxy_that_asks_the_agents(self):
+        self.rollout_under_load("agent")
+
+    def test_no_request_fails_behind_haproxy_that_checks_readiness(self):
+        self.rollout_under_load("readiness")
 
     def test_the_demo_shows_a_commit_walking_the_chain_and_one_that_stops(self):
         network = free_network(PORTS)
