@@ -2,6 +2,8 @@
 // The effective configuration as YAML, defaults written out, for people and for check-config.
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
+
 #include "common/config/load.h"
 #include "common/config/names.h"
 #include "common/text.h"
@@ -66,7 +68,14 @@ class Printer {
   private:
     /// yaml-cpp quotes what YAML needs quoted, but leaves words alone that another reader takes for a number.
     void scalar(const std::string& value) {
-        const bool plain = value.find_first_of("\n\r\t:#%@`\"'{}[],&*!|>?-") == std::string::npos;
+        const auto letter = [](char c) {
+            return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        };
+        const bool plain =
+            (letter(value.front()) || value.front() == '/' || value.front() == '.') && value.back() != ' ' &&
+            std::ranges::all_of(value, [&](char c) {
+                return letter(c) || std::string_view("_./-+@= ").find(c) != std::string_view::npos;
+            });
         const bool block = value.find('\n') != std::string::npos &&
                            value.find_first_of("\r\t") == std::string::npos && value.back() == '\n' &&
                            value.find_first_not_of('\n') == 0 && value.front() != ' ' &&
