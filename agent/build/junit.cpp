@@ -119,8 +119,8 @@ class Handler final : public Poco::XML::DefaultHandler, public Poco::XML::Lexica
         const auto outcome = name == "failure" ? failed : name == "error" ? error : skipped;
         // One test may hold several marks (its body failed, then its tear-down): a failure outweighs a skip.
         if (case_.outcome == passed || case_.outcome == skipped) case_.outcome = outcome;
-        in_mark_ = true;
-        if (case_.message.size() < most_message_bytes) {
+        in_mark_ = report_.bad.size() < most_bad;
+        if (in_mark_ && case_.message.size() < most_message_bytes) {
             case_.message += cut(attributes.getValue("message"), most_message_bytes);
             if (!case_.message.empty()) case_.message += '\n';
         }

@@ -214,19 +214,18 @@ class Preparation {
         TestReport report;
         try {
             report = gate.read_new_reports();
-        } catch (const Error&) {
+        } catch (Error& error) {
             // The step's own failure says more than the report that it therefore did not write.
             if (failure) throw *failure;
+            error.add_context(fmt::format("step \"{}\"", step.name));
             throw;
         }
         if (!prepared_.tests) prepared_.tests.emplace();
         prepared_.tests->add(report);
         listener_.tests_read(*prepared_.tests);
         log_.line(fmt::format("tests: {} in all, {} failed, {} skipped", report.total, report.failed, report.skipped));
-        with_context(fmt::format("step \"{}\"", step.name), [&] {
-            if (failure && report.failed == 0) throw *failure;
-            require_passed(report, step.min_tests);
-        });
+        if (failure && report.failed == 0) throw *failure;
+        with_context(fmt::format("step \"{}\"", step.name), [&] { require_passed(report, step.min_tests); });
     }
 
     /// What is asked to be kept is kept from a failed build, too: that is when it is wanted most.

@@ -175,7 +175,7 @@ TEST_CASE("prepare: a failing test, a missing report and a broken pipeline each 
     REQUIRE(text == "step \"unit tests\": exit status 1");
     app.put_pipeline("test:\n  - run: 'true'\n    junit: reports/*.xml\n");
     REQUIRE(refused() == ErrorKind::step_failed);
-    app.put_pipeline("test:\n  - run: sleep 60\n    timeout: 200ms\n");
+    app.put_pipeline("test:\n  - run: sleep 60\n    timeout: 1s\n");
     REQUIRE(refused() == ErrorKind::step_failed);
     REQUIRE(text.find("timed out") != std::string::npos);
     app.put("baton.yaml", "tset: []\n");
