@@ -143,14 +143,16 @@ class Chain:
         self.gates = self.directory / "gates"
         self.gates.mkdir()
         write_secret(self.directory / "secrets" / "mini.token", APP_TOKEN + "\n")
-        nodes = "".join(f'    - {{name: {name}, address: "{host}:{AGENT_PORT}"}}\n' for name, host in self.hosts.items())
+        nodes = "".join(f'    - {{name: {name}, address: "{host}:{AGENT_PORT}"}}\n'
+                        for name, host in self.hosts.items())
         poll = "      poll_interval: 1s\n" if poll else ""
         text = CONFIG.format(directory=self.directory, nodes=nodes.rstrip(), poll=poll, handoff_timeout=handoff_timeout)
         self.repository = Repository.create(self.directory, "mini", HERE / "mini")
         self.first = self.repository.commit("The first version")
         self.repository.push()
         self._changes = 0
-        self.fleet = Fleet(binary(), self.directory, text, [(name, host, AGENT_PORT) for name, host in self.hosts.items()])
+        self.fleet = Fleet(binary(), self.directory, text,
+                           [(name, host, AGENT_PORT) for name, host in self.hosts.items()])
 
     def __getitem__(self, name):
         return self.fleet[name]

@@ -103,8 +103,8 @@ class ShopTest(unittest.TestCase):
     @staticmethod
     def executions(shop, run):
         """How often Redis says that each order of a load run was executed."""
-        done = subprocess.run(["redis-cli", "-h", shop.lab.front, "-p", str(lab.REDIS_PORT), "--json", "hgetall", "executions"],
-                              capture_output=True, text=True, timeout=20, check=True)
+        command = ["redis-cli", "-h", shop.lab.front, "-p", str(lab.REDIS_PORT), "--json", "hgetall", "executions"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
         return {name: int(times) for name, times in json.loads(done.stdout).items() if name.startswith(run)}
 
     def test_no_request_fails_behind_haproxy_that_asks_the_agents(self):
