@@ -183,6 +183,7 @@ class Core {
     std::string carry_out_forget(const Forget& forget, const std::string& who);
     std::string carry_out_accept(const Accept& accept, const std::string& who);
     void spread_orders();
+    void count_stored(OrderId id);
     void receive_tell(const NodeName& from, const Tell& tell);
     void receive_told(const NodeName& from, const Told& told);
 

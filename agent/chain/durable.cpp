@@ -103,7 +103,7 @@ void parse_course(const json::Value& value, Durable& durable) {
 json::Value spreads_to_json(const std::map<std::uint64_t, Spread>& spreads) {
     json::Value entries = json::Value::array();
     for (const auto& [id, spread] : spreads) {
-        entries.push_back({{"id", id}, {"what", spread.what}, {"stored_by", codec::to_json(spread.stored_by)}});
+        entries.push_back({{"id", id}, {"what", spread.what}, {"rounds_left", spread.rounds_left}, {"stored_by", codec::to_json(spread.stored_by)}});
     }
     return entries;
 }
@@ -111,7 +111,7 @@ json::Value spreads_to_json(const std::map<std::uint64_t, Spread>& spreads) {
 std::map<std::uint64_t, Spread> parse_spreads(const json::Value& value) {
     std::map<std::uint64_t, Spread> spreads;
     for (const auto& entry : value) {
-        spreads[json::whole(entry, "id")] = {json::text_or(entry, "what", ""),
+        spreads[json::whole(entry, "id")] = {json::text_or(entry, "what", ""), codec::small(entry, "rounds_left", 0),
                                              codec::parse_names(codec::list(entry, "stored_by"))};
     }
     return spreads;

@@ -131,6 +131,7 @@ struct Duty {
 /// An order on its way to a majority.
 struct Spread {
     std::string what;         ///< for people
+    unsigned rounds_left = 0; ///< after this round
     std::set<NodeName> stored_by;
     bool operator==(const Spread&) const = default;
 };

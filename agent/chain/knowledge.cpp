@@ -14,6 +14,14 @@ constexpr std::size_t most_known = 64;
 constexpr std::size_t most_once = 64;
 constexpr std::size_t most_bad = 256;
 
+/// What a rollout means to this node alone does not travel.
+Known for_peers(const Known& known) {
+    Known told = known;
+    told.assigned = told.walks = false;
+    told.handed_by = {};
+    return told;
+}
+
 template <class Map>
 bool trim_oldest(Map& map, std::size_t most) {
     bool trimmed = false;
@@ -162,8 +170,8 @@ Header Core::make_header() const {
     header.freeze = d_.freeze;
     const auto* lead = leading();
     const auto* last = newest();
-    if (lead) header.rollouts.push_back(*lead);
-    if (last && last != lead) header.rollouts.push_back(*last);
+    if (lead) header.rollouts.push_back(for_peers(*lead));
+    if (last && last != lead) header.rollouts.push_back(for_peers(*last));
     return header;
 }
 
@@ -174,7 +182,7 @@ Whole Core::make_whole() const {
         whole.claim = Grant{d_.claim->lane, s_.self, d_.claim->ticket, d_.claim->rollout.target(), d_.claim->once_steps};
     }
     whole.done = d_.done;
-    for (const auto& [key, known] : d_.known) whole.known.push_back(known);
+    for (const auto& [key, known] : d_.known) whole.known.push_back(for_peers(known));
     if (rules_.failed_carried) whole.failed = d_.failed;
     whole.once = d_.once;
     whole.bad = d_.bad;

@@ -54,7 +54,8 @@ struct Restore {
     wire::Rollout rollout;
     std::string reason;
 };
-/// The node's app is down though nothing was under way (machine rebooted, database lost): bring it up.
+/// The node's app is down though nothing was under way (machine rebooted, database lost): bring up whatever release is
+/// current, if there is one, and tell health() when it answers.
 struct BringUp {};
 /// Something that a person should be able to read in the log.
 struct Note {

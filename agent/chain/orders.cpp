@@ -21,10 +21,12 @@ Effects Core::order(Instant now, const Order& order, const std::string& who, Ord
     if (!std::holds_alternative<Force>(order)) {
         auto& spread = d_.spreads[id];
         spread.what = fmt::format("{}, by {}", what, who);
+        // What a forgotten node was installing is known only to those who had granted it: their answers tell, and a
+        // second round makes a majority know.
+        if (std::holds_alternative<Forget>(order)) spread.rounds_left = 1;
         if (is_voter(s_.self)) spread.stored_by.insert(s_.self);
-        next_spread_ = now_;
+        count_stored(id);
         spread_orders();
-        if (spread.stored_by.size() >= majority()) d_.spreads.erase(id);
     }
     note(Note::Level::info, fmt::format("{}, by {}", what, who));
     return finish();
@@ -136,10 +138,11 @@ std::string Core::carry_out_accept(const Accept& accept, const std::string& who)
     if (d_.barred.contains(incarnation)) {
         refuse(fmt::format("{} was forgotten with this database: remove it, and start the agent anew", accept.node));
     }
-    const bool holds = std::ranges::any_of(d_.grants, [&](const Grant& g) { return g.node == accept.node; });
-    if (!serving && holds) {
-        refuse(fmt::format("{} was out of service when its database was lost, and its app does not answer yet: bring "
-                           "the app up first", accept.node));
+    // Accepting frees the lane that the lost database may have held, so the node has to be in service; only where
+    // nothing was ever deployed there is nothing to serve.
+    if (!serving && !d_.known.empty()) {
+        refuse(fmt::format("{}'s app does not answer, and may be out of service with a permit: bring the app up first",
+                           accept.node));
     }
     learn_identity(accept.node, Identity{identity.generation + 1, incarnation});
     return fmt::format("{} accepted with its new database (ordered by {})", accept.node, who);
@@ -153,7 +156,7 @@ void Core::spread_orders() {
         if (voter == s_.self) continue;
         Tell tell{{}, whole};
         for (const auto& [id, spread] : d_.spreads) {
-            if (!spread.stored_by.contains(voter)) tell.orders.push_back(id);
+            if (!spread.stored_by.contains(voter)) tell.orders.push_back(id << 1U | spread.rounds_left);
         }
         if (!tell.orders.empty()) send(voter, tell);
     }
@@ -166,13 +169,28 @@ void Core::receive_tell(const NodeName& from, const Tell& tell) {
 
 void Core::receive_told(const NodeName& from, const Told& told) {
     if (!is_voter(from)) return;
-    for (const auto id : told.orders) {
-        const auto it = d_.spreads.find(id);
-        if (it == d_.spreads.end()) continue;
+    for (const auto order : told.orders) {
+        const auto it = d_.spreads.find(order >> 1U);
+        if (it == d_.spreads.end() || it->second.rounds_left != (order & 1U)) continue;
         it->second.stored_by.insert(from);
         changed();
-        if (it->second.stored_by.size() >= majority()) d_.spreads.erase(it);
+        count_stored(it->first);
     }
+}
+
+void Core::count_stored(OrderId id) {
+    auto& spread = d_.spreads.at(id);
+    if (spread.stored_by.size() < majority()) return;
+    if (spread.rounds_left == 0) {
+        d_.spreads.erase(id);
+        return;
+    }
+    --spread.rounds_left;
+    spread.stored_by.clear();
+    next_spread_ = now_;
+    if (!is_voter(s_.self)) return;
+    spread.stored_by.insert(s_.self);
+    count_stored(id);
 }
 
 }  // namespace baton::chain

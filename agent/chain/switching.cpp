@@ -110,8 +110,9 @@ void Core::resume_after_restart() {
         return;
     }
     if (d_.phase == Phase::idle) {
-        if (!app_up_ && d_.current) {
-            bring_up_until_ = now_ + s_.timing.bring_up_for;
+        if (!app_up_) {
+            // Also for a database that knows of no release: it may have been lost together with the app's state.
+            if (d_.current) bring_up_until_ = now_ + s_.timing.bring_up_for;
             actions_.emplace_back(BringUp{});
         }
         return;
