@@ -30,6 +30,10 @@ constexpr int most_stop_rounds = 50;
 constexpr auto leftover_grace = 1s;
 constexpr auto leftover_kill_limit = 5s;
 constexpr auto poll_interval = 10ms;
+/// A process in the middle of execve(2) shows an empty environment, and one forked while /proc was being
+/// listed may be missing: only this many looks in a row that find nothing are believed.
+constexpr int looks_for_none = 5;
+constexpr auto look_interval = 20ms;
 /// The kernel's limit on an environment is far higher; a marker beyond this is not looked for.
 constexpr std::size_t most_proc_bytes = 4 << 20;
 
@@ -112,6 +116,15 @@ void signal_found(const std::map<pid_t, StartTime>& found, int signal) {
     }
 }
 
+/// find_by_environment(), not fooled by what hides for a moment.
+std::map<pid_t, StartTime> find_surely(std::string_view entry, std::string_view unless) {
+    for (int look = 1;; ++look) {
+        auto found = find_by_environment(entry, unless);
+        if (!found.empty() || look == looks_for_none) return found;
+        std::this_thread::sleep_for(look_interval);
+    }
+}
+
 }  // namespace
 
 std::optional<pid_t> parent_of(pid_t pid) {
@@ -187,12 +200,12 @@ std::map<pid_t, StartTime> find_by_environment(std::string_view entry, std::stri
 
 std::size_t end_by_environment(std::string_view entry, std::string_view unless) {
     using Steady = std::chrono::steady_clock;
-    auto left = find_by_environment(entry, unless);
+    auto left = find_surely(entry, unless);
     auto met = left;
     signal_found(left, SIGTERM);
     for (const auto limit = Steady::now() + leftover_grace; !left.empty() && Steady::now() < limit;) {
         std::this_thread::sleep_for(poll_interval);
-        left = find_by_environment(entry, unless);
+        left = find_surely(entry, unless);
         met.insert(left.begin(), left.end());
     }
     for (const auto limit = Steady::now() + leftover_kill_limit; !left.empty() && Steady::now() < limit;) {
@@ -201,7 +214,7 @@ std::size_t end_by_environment(std::string_view entry, std::string_view unless) 
         met.insert(left.begin(), left.end());
         signal_found(left, SIGKILL);
         std::this_thread::sleep_for(poll_interval);
-        left = find_by_environment(entry, unless);
+        left = find_surely(entry, unless);
     }
     return met.size();
 }

@@ -37,7 +37,7 @@ using StartTime = std::uint64_t;
 [[nodiscard]] std::map<pid_t, StartTime> find_by_environment(std::string_view entry, std::string_view unless);
 
 /// SIGTERM to all that find_by_environment() gives, a second for them to go, then SIGSTOP and SIGKILL in
-/// rounds until none is found, at most 5 s. Returns how many different processes were met.
+/// rounds until several looks in a row find none, at most 5 s. Returns how many different processes were met.
 std::size_t end_by_environment(std::string_view entry, std::string_view unless);
 
 }  // namespace baton::process

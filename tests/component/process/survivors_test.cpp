@@ -24,9 +24,17 @@ using End = process::Result::End;
 
 namespace {
 
-/// A daemon as daemon(3) makes one: double fork, session of its own, ignoring what would end it.
-const std::string stubborn_daemon =
-    "(trap '' TERM HUP; setsid sh -c 'trap \"\" TERM HUP; (while :; do sleep 1; done) &' </dev/null &) ; ";
+/// `count` daemons as daemon(3) makes them: double fork, a session of their own, ignoring what would end
+/// them. Each writes a line to `roll` once it runs, and the script goes on only when all have.
+std::string stubborn_daemons(int count, const std::filesystem::path& roll) {
+    const auto file = roll.string();
+    const auto daemon = fmt::format(
+        "(setsid sh -c 'trap \"\" TERM HUP; (echo up >> {}; while :; do sleep 1; done) &' </dev/null &) ; ",
+        file);
+    std::string script = fmt::format(": > {}; ", file);
+    for (int started = 0; started < count; ++started) script += daemon;
+    return script + fmt::format("while [ $(wc -l < {}) -lt {} ]; do sleep 0.02; done; ", file, count);
+}
 
 process::Command marked(const std::string& script, const std::string& mark) {
     auto command = shell(script);
@@ -51,20 +59,20 @@ TEST_CASE("process: one that ignores SIGTERM is killed after its time and its gr
     const auto mark = new_mark();
     const Sweeper sweeper(mark);
     auto command = marked("trap '' TERM; echo started; while :; do sleep 1; done", mark);
-    command.timeout = 500ms;
+    command.timeout = 1s;
     command.grace = 300ms;
     const auto captured = process::capture(command, {});
     REQUIRE(captured.result.end == End::timed_out);
-    REQUIRE(captured.result.describe() == "timed out after 500ms");
+    REQUIRE(captured.result.describe() == "timed out after 1s");
     REQUIRE(captured.output.find("started\n") == 0);
-    REQUIRE(captured.result.duration >= 800ms);
+    REQUIRE(captured.result.duration >= 1300ms);
     REQUIRE(captured.result.duration < 5s);
     REQUIRE(processes_with(mark).empty());
 }
 
 TEST_CASE("process: one that heeds SIGTERM may clean up, and its last words are kept") {
     auto command = shell("trap 'echo cleaned up; exit 0' TERM; echo started; while :; do sleep 0.05; done");
-    command.timeout = 400ms;
+    command.timeout = 2s;
     command.grace = 20s;
     const auto captured = process::capture(command, {});
     REQUIRE(captured.result.end == End::timed_out);
@@ -77,12 +85,11 @@ TEST_CASE("process: double-forked daemons that ignore SIGTERM end with the comma
     const auto mark = new_mark();
     const Sweeper sweeper(mark);
     const TempDir dir;
-    const auto script =
-        stubborn_daemon + stubborn_daemon + stubborn_daemon +
-        fmt::format("sleep 0.3; grep -lz '^{}$' /proc/[0-9]*/environ 2>/dev/null | wc -l; exit 4", mark);
+    const auto script = stubborn_daemons(3, dir / "roll") +
+                        fmt::format("grep -lz '^{}$' /proc/[0-9]*/environ 2>/dev/null | wc -l; exit 4", mark);
     const auto captured = process::capture(marked(script, mark), {});
     REQUIRE(captured.result.status == 4);
-    REQUIRE(parse_whole(trim(captured.output)).value_or(0) >= 6);  // the daemons were there
+    REQUIRE(parse_whole(trim(captured.output)).value_or(0) >= 4);  // the daemons were there
     REQUIRE(processes_with(mark).empty());
 }
 
@@ -120,8 +127,9 @@ TEST_CASE("process: a stop request cancels the command and all it started") {
     const Sweeper sweeper(mark);
     const TempDir dir;
     std::stop_source stop;
-    auto command = marked(
-        stubborn_daemon + fmt::format("touch {}; while :; do sleep 1; done", (dir / "up").string()), mark);
+    auto command = marked(stubborn_daemons(1, dir / "roll") +
+                              fmt::format("touch {}; while :; do sleep 1; done", (dir / "up").string()),
+                          mark);
     const CancelWhen cancel(stop, dir / "up");
     const auto captured = process::capture(command, stop.get_token());
     REQUIRE(CancelWhen::saw);
@@ -152,9 +160,9 @@ TEST_CASE("process: kept leftovers outlive a success, and nothing else") {
         const auto captured = process::capture(command, {});
         REQUIRE(captured.result.ok());
         REQUIRE(captured.output == "restarted\n");
-        REQUIRE(processes_with(mark).size() == 1);
+        REQUIRE(eventually([&] { return processes_with(mark).size() == 1; }));
         REQUIRE(process::end_leftovers(mark) == 0);
-        REQUIRE(processes_with(mark).size() == 1);
+        REQUIRE(eventually([&] { return processes_with(mark).size() == 1; }));
     }
     SECTION("a failure ends them") {
         command.argv.back() = daemon + "exit 1";
@@ -172,7 +180,9 @@ TEST_CASE("process: kept leftovers outlive a success, and nothing else") {
 TEST_CASE("process: a supervisor that is killed takes the step with it, and the result says so") {
     const auto mark = new_mark();
     const Sweeper sweeper(mark);
-    const auto captured = process::capture(marked(stubborn_daemon + "kill -9 $PPID; sleep 60", mark), {});
+    const TempDir dir;
+    const auto captured =
+        process::capture(marked(stubborn_daemons(1, dir / "roll") + "kill -9 $PPID; sleep 60", mark), {});
     REQUIRE(captured.result.end == End::signalled);
     REQUIRE(captured.result.status == 9);
     REQUIRE(captured.result.describe().find("the step's supervisor died") != std::string::npos);
@@ -226,8 +236,9 @@ TEST_CASE("process: when the agent is killed with SIGKILL its steps end within a
     std::vector<std::string> words{
         "agent", "process: when the agent is killed with SIGKILL its steps end within a moment"};
     std::vector<std::string> environment{"AGENT_MARK=" + mark, "PATH=/usr/bin:/bin",
-                                         "AGENT_SCRIPT=" + stubborn_daemon + "trap '' TERM; touch " +
-                                             up.string() + "; while :; do sleep 1; done"};
+                                         "AGENT_SCRIPT=" + stubborn_daemons(1, dir / "roll") +
+                                             "trap '' TERM; touch " + up.string() +
+                                             "; while :; do sleep 1; done"};
     std::vector<char*> argv{words[0].data(), words[1].data(), nullptr};
     std::vector<char*> variables{environment[0].data(), environment[1].data(), environment[2].data(),
                                  nullptr};
@@ -245,7 +256,7 @@ TEST_CASE("process: when the agent is killed with SIGKILL its steps end within a
     ::waitpid(agent, &status, 0);
     REQUIRE(started);
     REQUIRE(WIFSIGNALED(status));
-    REQUIRE(alive >= 3);
+    REQUIRE(alive >= 2);  // the step and its daemon
     REQUIRE(eventually([&] { return processes_with(mark).empty(); }));
     REQUIRE(std::chrono::steady_clock::now() - killed < 3s);
 }
