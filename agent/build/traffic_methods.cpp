@@ -173,19 +173,15 @@ class RefuseTraffic final : public Traffic {
   public:
     explicit RefuseTraffic(const BuildSpec& spec) : spec_(spec), options_(spec.agent->traffic_of(*spec.app)) {
         if (options_.refuse_port == 0) throw Error(ErrorKind::invalid, "traffic method refuse needs 'refuse_port'");
-        table_ = fmt::format("baton_refuse_{}", options_.refuse_port);
     }
     Noticed leave(const std::stop_token& stop) override {
         set_mode(spec_, ServiceMode::draining);
-        // Declared, deleted and made anew in one transaction: right whatever was there before.
-        nft(fmt::format("table inet {0} {{}}\ndelete table inet {0}\ntable inet {0} {{ chain input {{ type filter hook input "
-                        "priority -10; policy accept; iifname != \"lo\" tcp dport {1} tcp flags & (syn | ack) == syn "
-                        "reject with tcp reset; }} }}\n", table_, options_.refuse_port), stop);
+        nft(refuse_rules(options_.refuse_port), stop);
         pause_for(options_.settle, stop);
         return Noticed::yes;
     }
     Noticed rejoin(const std::stop_token& stop) override {
-        nft(fmt::format("table inet {0} {{}}\ndelete table inet {0}\n", table_), stop);
+        nft(no_refuse_rules(options_.refuse_port), stop);
         set_mode(spec_, ServiceMode::serving);
         pause_for(options_.settle, stop);
         return Noticed::yes;
@@ -205,10 +201,24 @@ class RefuseTraffic final : public Traffic {
     }
     const BuildSpec& spec_;
     const config::Traffic& options_;
-    std::string table_;
 };
 
 }  // namespace
+
+std::string no_refuse_rules(std::uint16_t port) {
+    // Declared before it is deleted, so that deleting works whether or not it was there.
+    return fmt::format("table inet baton_refuse_{0} {{\n}}\ndelete table inet baton_refuse_{0}\n", port);
+}
+
+std::string refuse_rules(std::uint16_t port) {
+    return no_refuse_rules(port) +
+           fmt::format("table inet baton_refuse_{0} {{\n"
+                       "  chain input {{\n"
+                       "    type filter hook input priority -10; policy accept;\n"
+                       "    iifname != \"lo\" tcp dport {0} tcp flags & (syn | ack) == syn reject with tcp reset\n"
+                       "  }}\n"
+                       "}}\n", port);
+}
 
 std::unique_ptr<Traffic> make_file_traffic(const BuildSpec& spec) { return std::make_unique<FileTraffic>(spec); }
 std::unique_ptr<Traffic> make_command_traffic(const BuildSpec& spec, BuildLog& log) {

@@ -2,7 +2,9 @@
 // The ways of leaving a load balancer that act on something outside: a file, a command, HAProxy's runtime API, nftables.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <string>
 
 #include "agent/build/traffic.h"
 
@@ -17,5 +19,9 @@ namespace baton::build {
 /// An nftables rule that answers new connections from outside with RST while established ones go on: for load balancers
 /// that notice failures only. Connections of this machine to itself pass, so that health checks do.
 [[nodiscard]] std::unique_ptr<Traffic> make_refuse_traffic(const BuildSpec& spec);
+
+/// The rules for `nft -f -`, each one transaction that is right whatever was there before.
+[[nodiscard]] std::string refuse_rules(std::uint16_t port);
+[[nodiscard]] std::string no_refuse_rules(std::uint16_t port);
 
 }  // namespace baton::build
