@@ -131,12 +131,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         number = 7 if parts[6] == "last" else int(parts[6])
         if len(parts) == 7:
             return self.answer(200, {"number": number, "state": "running"})
-        # Grows by a line with each look until it is whole; the build runs for three looks.
+        # Grows by a line with every other look until it is whole, so that a follower meets looks without news.
         whole = b"".join(b"line %d\n" % i for i in range(1, 4))
         FAKE.log_looks += 1
-        visible = whole[: min(len(whole), 7 * FAKE.log_looks)]
+        visible = whole[: min(len(whole), 7 * ((FAKE.log_looks + 1) // 2))]
         start = int(query.get("start", ["0"])[0])
-        running = [("X-More-Data", "true")] if FAKE.log_looks < 4 else []
+        running = [("X-More-Data", "true")] if FAKE.log_looks < 7 else []
         self.answer(200, visible[start:], [("X-Text-Size", str(len(visible)))] + running, "text/plain")
 
     def do_POST(self):
