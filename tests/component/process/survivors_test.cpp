@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <csignal>
@@ -220,6 +221,31 @@ TEST_CASE("process: leftovers of a dead agent are found by their owner and ended
     REQUIRE(process::end_leftovers("web1-a") == 0);
     REQUIRE(process::end_leftovers("web1-ab") == 2);
     ::waitpid(others, nullptr, 0);
+}
+
+TEST_CASE("process: a left-over that executes itself over and over does not hide from its end") {
+    const auto mark = new_mark();
+    const Sweeper sweeper(mark);
+    const TempDir dir;
+    const auto script = (dir / "again").string();
+    // A process in the middle of execve shows no environment: about every fifteenth look misses this one.
+    dir.write("again", fmt::format("#!/bin/sh\ntrap '' TERM\nexec {}\n", script), 0755);
+    std::vector<std::string> environment{"BATON_STEP_OWNER=" + mark, "PATH=/usr/bin:/bin", mark};
+    std::array<char*, 4> variables{environment[0].data(), environment[1].data(), environment[2].data(),
+                                   nullptr};
+    std::string name = script;
+    std::array<char*, 2> argv{name.data(), nullptr};
+    pid_t pid = -1;
+    REQUIRE(::posix_spawn(&pid, script.c_str(), nullptr, nullptr, argv.data(), variables.data()) == 0);
+    REQUIRE(process::end_leftovers(mark) >= 1);
+    int status = 0;
+    const bool ended = eventually([&] { return ::waitpid(pid, &status, WNOHANG) == pid; });
+    if (!ended) {
+        ::kill(pid, SIGKILL);
+        ::waitpid(pid, &status, 0);
+    }
+    REQUIRE(ended);
+    REQUIRE(WTERMSIG(status) == SIGKILL);
 }
 
 TEST_CASE("process: when the agent is killed with SIGKILL its steps end within a moment") {
