@@ -94,11 +94,13 @@ struct OidEqual {
 /// Walks from a commit over everything that it needs and that no reference of the repository vouches for.
 class Connectivity {
   public:
-    Connectivity(git_repository* repository, git_odb* odb) : repository_(repository), odb_(odb) {}
+    /// `repository` with `odb` has both sets of objects, `present` those from before the pack.
+    Connectivity(git_repository* repository, git_odb* odb, git_odb* present)
+        : repository_(repository), odb_(odb), present_(present) {}
 
     void check_commit(const CommitId& want) {
         const git_oid start = to_oid(want);
-        if (!commit_exists(repository_, start)) lacking("commit", start);
+        check_new_commits(start);
         WalkHandle walk;
         check(git_revwalk_new(Out(walk), repository_), "walk the pack's history");
         check(git_revwalk_push(walk.get(), &start), "walk the pack's history");
@@ -117,6 +119,23 @@ class Connectivity {
   private:
     [[noreturn]] static void lacking(std::string_view what, const git_oid& oid) {
         throw Error(ErrorKind::invalid, fmt::format("the pack lacks {} {}", what, to_commit_id(oid)));
+    }
+
+    /// The pack's own commits up to those that were here. By hand, since libgit2's walk leaks where a parent is missing.
+    void check_new_commits(const git_oid& start) {
+        std::unordered_set<git_oid, OidHash, OidEqual> seen;
+        std::vector<git_oid> open{start};
+        while (!open.empty()) {
+            const git_oid next = open.back();
+            open.pop_back();
+            if (!seen.insert(next).second) continue;
+            CommitHandle commit;
+            if (git_commit_lookup(Out(commit), repository_, &next) < 0) lacking("commit", next);
+            if (git_odb_exists_ext(present_, &next, GIT_ODB_LOOKUP_NO_REFRESH) != 0) continue;
+            for (unsigned i = 0; i < git_commit_parentcount(commit.get()); ++i) {
+                open.push_back(*git_commit_parent_id(commit.get(), i));
+            }
+        }
     }
 
     void check_content(const git_oid& oid) {
@@ -148,6 +167,7 @@ class Connectivity {
 
     git_repository* repository_;
     git_odb* odb_;
+    git_odb* present_;
     std::unordered_set<git_oid, OidHash, OidEqual> seen_;
 };
 
@@ -203,17 +223,15 @@ void Repository::add_pack(std::string_view pack, const CommitId& want) {
     // On the mirror's own file system, so that a rename takes the pack in.
     const ScratchDirectory scratch(path_ / fmt::format("incoming-{}", to_hex(random_bytes(8))));
     std::string name;
-    if (!empty) {
-        const OdbHandle present = open_objects(repository_.get(), {});
-        name = index_pack(pack, scratch.path() / "pack", present.get());
-    }
+    const OdbHandle present = open_objects(repository_.get(), {});
+    if (!empty) name = index_pack(pack, scratch.path() / "pack", present.get());
     {
         // The mirror's references over both sets of objects; this handle's own repository stays as it is.
         RepositoryHandle both;
         check(git_repository_open_bare(Out(both), path_.c_str()), fmt::format("open {}", path_.string()));
         const OdbHandle odb = open_objects(both.get(), scratch.path());
         check(git_repository_set_odb(both.get(), odb.get()), "open the pack's objects");
-        Connectivity(both.get(), odb.get()).check_commit(want);
+        Connectivity(both.get(), odb.get(), present.get()).check_commit(want);
     }
     if (!empty) move_into(scratch.path() / "pack", path_ / "objects" / "pack", name);
     OdbHandle odb;
