@@ -2,12 +2,20 @@
 // The composition root.
 #include "agent/agent.h"
 
+#include <algorithm>
 #include <csignal>
+#include <cstddef>
+#include <cstdlib>
 #include <fmt/format.h>
+#include <map>
+#include <memory>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <vector>
 
+#include "agent/build/agent_check_listener.h"
+#include "agent/build/build.h"
 #include "agent/engine/engine.h"
 #include "agent/engine/outbox.h"
 #include "agent/engine/service_states.h"
@@ -103,10 +111,10 @@ class Agent {
           server_(server_options(config_), [this](http::Request&& request) { return router_.handle(std::move(request)); }) {}
 
     void start() {
-        const auto owner = store_.chain.identity().state_id;
-        if (const auto ended = process::end_leftovers(owner); ended > 0) {
+        if (const auto ended = process::end_leftovers(build::step_owner(config_)); ended > 0) {
             log::warning("agent", "ended what the steps of an earlier agent left behind", {{"processes", ended}});
         }
+        listen_for_agent_checks();
         server_.start();
         engine_.start();
         starter_.start();
@@ -134,6 +142,20 @@ class Agent {
                             [&] { return FileLock::acquire(config.state_dir / "lock"); });
     }
 
+    /// One listener an address: apps with the same one share it, as the load balancer sees one server.
+    void listen_for_agent_checks() {
+        std::map<config::Address, std::vector<build::ServiceState*>> listeners;
+        for (const auto& [name, app] : config_.apps) {
+            const auto& traffic = config_.traffic_of(app);
+            if (traffic.method == config::TrafficMethod::haproxy_agent && traffic.agent_check_listen) {
+                listeners[*traffic.agent_check_listen].push_back(&services_.of(name));
+            }
+        }
+        for (auto& [address, states] : listeners) {
+            agent_checks_.push_back(std::make_unique<build::AgentCheckListener>(address, std::move(states)));
+        }
+    }
+
     SystemClock clock_;
     config::AgentConfig config_;
     FileLock lock_;
@@ -151,6 +173,7 @@ class Agent {
     operations::Service service_;
     http::Router router_;
     http::Server server_;
+    std::vector<std::unique_ptr<build::AgentCheckListener>> agent_checks_;
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 // From the configuration to what an app's protocol machine is told.
 #include "agent/engine/settings.h"
 
+#include "agent/build/app_mirror.h"
 #include "agent/engine/runner.h"
 
 namespace baton::engine {
@@ -21,14 +22,7 @@ chain::Settings machine_settings(const config::AgentConfig& config, const config
 }
 
 git::Mirror mirror_of(const config::AgentConfig& config, const config::App& app) {
-    git::Remote remote;
-    remote.url = app.repository;
-    remote.credentials.username = app.credentials.username;
-    remote.credentials.password_file = app.credentials.password_file;
-    remote.credentials.ssh_key_file = app.credentials.ssh_key_file;
-    remote.credentials.known_hosts_file = app.credentials.known_hosts_file;
-    remote.home = config.state_dir / "git-home";
-    return {AppPaths(config.state_dir, app.name).mirror, remote, app.branch};
+    return build::app_mirror(config, app, AppPaths(config.state_dir, app.name).mirror);
 }
 
 }  // namespace baton::engine

@@ -51,7 +51,7 @@ json::Value to_json(const operations::AppStatus& app) {
                            {"until_ms", app.frozen->until_ms}};
     }
     if (app.rollout) {
-        value["rollout"] = to_json(*app.rollout);
+        value["rollout"] = http::to_json(*app.rollout);
         value["nodes"] = value["rollout"]["nodes"];
         value["rollout"].erase("nodes");
     }

@@ -2,7 +2,7 @@
 // From a path to the surface that answers it.
 #include "agent/http/router.h"
 
-#include <fmt/format.h>
+#include <utility>
 
 #include "agent/http/metrics.h"
 #include "agent/http/peer.h"
@@ -47,6 +47,7 @@ Router::Router(operations::Operations& operations, operations::Peers& peers, ope
       api_(operations, config, access_),
       remote_trigger_(operations, config, access_),
       hooks_(operations, config, access_, clock),
+      jenkins_(operations, config, access_, clock),
       session_(to_hex(random_bytes(4))) {}
 
 std::uint64_t Router::body_limit(const Request& head) {
@@ -109,10 +110,7 @@ Response Router::route_known(const Request& request, const Principal& principal)
         return Response::content("text/plain; version=0.0.4; charset=utf-8",
                                  render_metrics(operations_.status(), access_.brake().failures()));
     }
-    if (request.path.empty()) {
-        return Response::html(fmt::format("<!doctype html><title>baton</title><h1>baton {}</h1><p>{}</p>\n", BATON_VERSION,
-                                          config_.self));
-    }
+    if (auto response = jenkins_.handle(request, principal)) return std::move(*response);
     access_.require(principal, config::Role::read);
     throw Error(ErrorKind::not_found, "there is nothing of this name");
 }

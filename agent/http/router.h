@@ -7,6 +7,7 @@
 #include "agent/http/access.h"
 #include "agent/http/api.h"
 #include "agent/http/hooks.h"
+#include "agent/http/jenkins.h"
 #include "agent/http/message.h"
 #include "agent/http/remote_trigger.h"
 #include "agent/operations/operations.h"
@@ -42,6 +43,7 @@ class Router {
     Api api_;
     RemoteTrigger remote_trigger_;
     Hooks hooks_;
+    Jenkins jenkins_;
     std::string session_;
 };
 
