@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+// Drawing a history from a seed: calm ones and wild ones, small chains and larger.
+#include "tests/simulation/scenario.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace baton::simulation {
+namespace {
+
+chain::Timing quick_timing() {
+    using std::chrono::milliseconds;
+    chain::Timing timing;
+    timing.ask_for = milliseconds(1'000);
+    timing.ask_again = milliseconds(300);
+    timing.back_off_first = milliseconds(100);
+    timing.back_off_most = milliseconds(1'500);
+    timing.courtesy_least = milliseconds(100);
+    timing.courtesy_most = milliseconds(600);
+    timing.revalidate_for = milliseconds(4'000);
+    timing.inquire_every = milliseconds(1'500);
+    timing.sync_every = milliseconds(1'500);
+    timing.handoff_again = milliseconds(400);
+    timing.catch_up_after = milliseconds(4'000);
+    timing.catch_up_grace = milliseconds(1'000);
+    timing.adopt_after = milliseconds(6'000);
+    timing.silent_after = milliseconds(5'000);
+    timing.bring_up_for = milliseconds(3'000);
+    timing.restore_again = milliseconds(1'000);
+    return timing;
+}
+
+void draw_policy(Chance& chance, Scenario& s) {
+    auto& policy = s.policy;
+    policy.canary = static_cast<unsigned>(chance.below_or(2));
+    policy.bake_time = Milliseconds(chance.happens(0.3) ? chance.between(300, 1'500) : 0);
+    policy.handoff_timeout = Milliseconds(2'000);
+    policy.max_unreachable = static_cast<unsigned>(s.members.size());
+    policy.on_failure = chance.happens(0.3) ? config::OnFailure::rollback : config::OnFailure::halt;
+    policy.on_new_commit = chance.happens(0.2) ? config::OnNewCommit::queue : config::OnNewCommit::supersede;
+    const auto ahead = chance.below_or(3);
+    policy.prepare_ahead = ahead == 3 ? std::nullopt : std::optional<unsigned>(static_cast<unsigned>(ahead) % 2);
+}
+
+void draw_commits(Chance& chance, Scenario& s) {
+    const auto count = 1 + chance.below_or(4);
+    std::int64_t at = 500;
+    for (std::size_t i = 0; i < count; ++i) {
+        Commit commit;
+        commit.id = CommitId(fmt::format("{:040x}", i + 1));
+        const auto kind = chance.share();
+        if (kind < 0.06) {
+            commit.build_fails = true;
+        } else if (kind < 0.22) {
+            commit.switch_fails = true;
+        } else if (kind < 0.36) {
+            commit.fails_on.insert(s.members[chance.below_or(s.members.size() - 1)]);
+        } else if (kind < 0.40) {
+            commit.sick_later = true;
+        }
+        commit.once_steps = chance.happens(0.25);
+        commit.once_fails = commit.once_steps && chance.happens(0.15);
+        s.commits.push_back(commit);
+        Push push;
+        push.at_ms = at;
+        push.commit = i;
+        push.nodes.push_back(chance.below_or(s.members.size() - 1));
+        if (chance.happens(0.4)) push.nodes.push_back(chance.below_or(s.members.size() - 1));  // hook and poll
+        s.pushes.push_back(push);
+        at += chance.happens(0.4) ? chance.between(50, 1'200) : chance.between(1'000, 8'000);
+    }
+    s.chaos_ms = at + chance.between(1'000, 6'000);
+}
+
+void draw_faults(Chance& chance, Scenario& s) {
+    s.loss = chance.happens(0.7) ? chance.share() * 0.3 : 0;
+    s.duplicate = chance.happens(0.5) ? chance.share() * 0.2 : 0;
+    s.replay = chance.happens(0.4) ? chance.share() * 0.1 : 0;
+    s.tail = chance.happens(0.6) ? chance.share() * 0.15 : 0;
+    s.crash = chance.happens(0.75) ? chance.share() * 0.012 : 0;
+    s.restore_fails = chance.happens(0.3) ? 0.3 : 0;
+    s.untouched = chance.happens(0.3) ? 0.05 : 0;
+    s.reboot = chance.share() * 0.6;
+    s.clock_jumps = chance.happens(0.3);
+    for (std::size_t i = chance.below_or(2); i > 0; --i) s.partitions_ms.push_back(chance.between(500, s.chaos_ms));
+    const auto voters = s.members.size() + s.witnesses.size();
+    auto spare = (voters - 1) / 2;  // how many may be lost for good, or come back empty, with a majority left
+    if (spare > 0 && chance.happens(0.3)) {
+        const auto deaths = 1 + chance.below_or(spare - 1);
+        for (std::size_t i = 0; i < deaths; ++i) {
+            s.deaths.emplace_back(chance.between(500, s.chaos_ms), chance.below_or(s.members.size() - 1));
+        }
+        spare -= deaths;
+    }
+    if (spare > 0 && chance.happens(0.35)) {
+        s.wipes.emplace_back(chance.between(500, s.chaos_ms), chance.below_or(s.members.size() - 1));
+    }
+    if (chance.happens(0.12)) s.freezes_ms.push_back(chance.between(500, s.chaos_ms));
+    if (chance.happens(0.15)) s.halts_ms.push_back(chance.between(800, s.chaos_ms));
+    for (std::size_t i = chance.below_or(2); i > 0; --i) s.retries_ms.push_back(chance.between(1'500, s.chaos_ms + 4'000));
+}
+
+}  // namespace
+
+const std::vector<std::string>& rare_rules() {
+    static const std::vector<std::string> rules{"no-sync", "no-done", "no-target", "wiped-keep-granting",
+                                                "forget-without-bar"};
+    return rules;
+}
+
+Scenario draw_scenario(std::uint64_t seed) {
+    // Neighbouring seeds must not look alike.
+    Chance chance(seed * 0x9E3779B97F4A7C15ULL + 0x5851F42D4C957F2DULL);
+    Scenario s;
+    s.seed = seed;
+    const auto members = static_cast<std::size_t>(chance.between(2, 7));
+    for (std::size_t i = 1; i <= members; ++i) s.members.emplace_back(fmt::format("web{}", i));
+    if (members == 2 && chance.happens(0.6)) s.witnesses.emplace_back("witness");
+    s.lanes = static_cast<unsigned>(chance.happens(0.5) ? 1 : chance.between(1, 3));
+    s.lanes = std::min(s.lanes, static_cast<unsigned>(members));
+    s.timing = quick_timing();
+    s.round_trips = seed % 16 == 0;
+    draw_policy(chance, s);
+    draw_commits(chance, s);
+    draw_faults(chance, s);
+    return s;
+}
+
+}  // namespace baton::simulation

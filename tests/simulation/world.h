@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+// A deterministic world for the shipped machine: clock, network, disks, apps, people, and the invariants watched at
+// every step. Real counterpart: the agent's engine with its HTTP, SQLite and processes.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "agent/chain/machine.h"
+#include "tests/simulation/scenario.h"
+
+namespace baton::simulation {
+
+struct Counts {
+    std::uint64_t switches = 0;
+    std::uint64_t crashes = 0;
+    std::uint64_t messages = 0;
+    std::uint64_t handoffs = 0;
+};
+
+struct Outcome {
+    Counts counts;
+    std::vector<std::string> violations;  ///< empty: the history was fine; else the first few
+    std::int64_t converged_ms = -1;       ///< simulated time from the end of the faults
+    unsigned most_out = 0;
+};
+
+/// One node: its machine while the agent lives, its disk, and the truth about its app.
+struct Host {
+    NodeName name;
+    std::size_t index = 0;
+    bool member = true;
+    std::unique_ptr<chain::Machine> machine;
+    chain::Durable disk;
+    std::uint64_t run = 0;            ///< of the agent; what an older run had begun is void
+    bool dead = false;                ///< for good
+    std::int64_t clock_offset = 0;
+    std::int64_t restarted_ms = 0;
+    std::int64_t tick_at = -1;
+    // The app, as it truly is.
+    bool up = true;
+    bool out = false;                 ///< by our doing
+    wire::Target out_for;
+    std::optional<wire::Rollout> release;
+    std::set<wire::Target> built;
+    std::map<chain::Ticket, std::int64_t> asked_at;
+};
+
+class World {
+  public:
+    World(const Scenario& scenario, chain::Rules rules, bool trace);
+    /// Lets the whole history happen.
+    Outcome run();
+    void converge_within(std::int64_t limit_ms) { converge_within_ms_ = limit_ms; }
+
+  private:
+    using Step = std::function<void()>;
+    struct Event {
+        std::int64_t at = 0;
+        std::uint64_t order = 0;
+        Step step;
+    };
+
+    // --- world.cpp: time and network ---
+    void at(std::int64_t when_ms, Step step);
+    void after(std::int64_t delay_ms, Step step) { at(now_ + delay_ms, std::move(step)); }
+    /// Runs events until `until_ms`, or until `done` holds after an event.
+    void run_until(std::int64_t until_ms, const std::function<bool()>& done = {});
+    void send(Host& from, const chain::Send& action);
+    void deliver(const NodeName& from, std::size_t to, const std::shared_ptr<const chain::Message>& message,
+                 std::int64_t delay_ms);
+    [[nodiscard]] std::int64_t network_delay();
+    [[nodiscard]] Instant instant() const { return Instant(Milliseconds(now_)); }
+    template <class... Args>
+    void trace(fmt::format_string<Args...> text, Args&&... args) {
+        if (trace_) print(fmt::format(text, std::forward<Args>(args)...));
+    }
+    void print(const std::string& line) const;
+    void violation(const std::string& what);
+
+    // --- host.cpp: agents ---
+    void start_agent(Host& host);
+    void crash(Host& host, const char* why);
+    /// Gives one input to the machine and carries out what comes back.
+    void input(Host& host, const std::function<chain::Effects(chain::Machine&)>& give);
+    void apply(Host& host, chain::Effects effects);
+    void stored(Host& host);
+    void schedule_tick(Host& host);
+    /// Runs `step` later unless the agent has died meanwhile.
+    void later(Host& host, std::int64_t delay_ms, Step step);
+    void perform(Host& host, const chain::Action& action);
+    void build(Host& host, const chain::StartBuild& action);
+    void switch_over(Host& host, const chain::Switch& action);
+    void end_switch(Host& host, const chain::Switch& action);
+    void restore(Host& host, const chain::Ticket& ticket, const wire::Rollout& failed, bool after_switch,
+                 const std::string& reason);
+    void bring_up(Host& host);
+    [[nodiscard]] const Commit& commit_of(const wire::Rollout& rollout) const;
+
+    // --- people.cpp: pushes, faults, persons ---
+    void arrange();
+    void push(const Push& push, std::size_t which, int tries);
+    void kill_for_good(Host& host);
+    void wipe(Host& host);
+    void accept_until_done(std::size_t index);
+    void forget_until_done(std::size_t index);
+    void partition(std::int64_t for_ms);
+    void freeze();
+    void halt();
+    void retry();
+    void end_faults();
+    void repair();
+    [[nodiscard]] Host* some_live_host(const NodeName& but = {});
+    /// Gives an order; false when it was refused or nobody was there to take it.
+    bool order(Host& host, const chain::Order& order, const std::function<void()>& when_known = {});
+    void wait_until_known(std::size_t index, std::uint64_t run, chain::OrderId id, const std::function<void()>& then);
+
+    // --- checks.cpp: invariants ---
+    void check_out();
+    void check_switch(const Host& host, const chain::Switch& action);
+    void note_failures(const Host& host);
+    [[nodiscard]] std::string not_converged() const;
+
+    Scenario s_;
+    chain::Rules rules_;
+    bool trace_;
+    Chance chance_;
+    std::int64_t now_ = 0;
+    std::uint64_t order_ = 0;
+    std::vector<Event> events_;
+    std::vector<Host> hosts_;
+    std::map<NodeName, std::size_t> index_;
+    std::vector<int> side_;              ///< partition: who is on which side
+    bool calm_ = false;                  ///< the faults have ended
+    bool quiet_ = false;                 ///< converged: nothing may happen any more
+    std::set<NodeName> forgotten_;
+    std::set<NodeName> forgotten_done_;
+    std::set<std::pair<wire::Target, std::size_t>> failing_;   ///< whose switch failed where, recorded or not
+    std::map<wire::Target, std::int64_t> switch_failed_at_;    ///< first recorded anywhere
+    std::map<wire::Target, std::int64_t> majority_failed_at_;
+    std::map<wire::Target, std::int64_t> forgotten_with_;      ///< a machine died installing it; known since
+    std::map<wire::RolloutKey, unsigned> once_successes_;
+    std::map<wire::RolloutKey, bool> once_unrecorded_;
+    std::int64_t converge_within_ms_ = 120'000;
+    Outcome outcome_;
+};
+
+}  // namespace baton::simulation
