@@ -276,6 +276,8 @@ void Runner::run(const PrepareJob& job, const std::stop_token& stop) {
         context_.events.build_failed(target, failure->text());
         return;
     }
+    // A later forced push must not let git clear away what this node may have to go back to.
+    git::Repository(paths_.mirror).keep(job.rollout.commit);
     const bool deploys = prepared->pipeline.switch_over.has_value();
     record.release_path = prepared->release.string();
     if (deploys) {

@@ -19,6 +19,9 @@ using namespace std::chrono_literals;
 constexpr auto fetch_deadline = 5min;
 constexpr auto poll_deadline = 30s;
 constexpr auto longest_nap = 1s;
+/// Packs gather with each fetch; git decides itself whether there are enough of them to be worth the work.
+constexpr auto maintain_every = 24h;
+constexpr auto maintain_deadline = 10min;
 /// A peer that was heard of within this time is alive, for the question who polls.
 constexpr std::int64_t alive_ms = 15'000;
 
@@ -56,7 +59,11 @@ wire::Cause merged_cause(const store::QueueItem& item) {
 }  // namespace
 
 Starter::Starter(const config::AgentConfig& config, store::Store& store, const Clock& clock, Engine& engine)
-    : config_(config), store_(store), clock_(clock), engine_(engine) {}
+    : config_(config),
+      store_(store),
+      clock_(clock),
+      engine_(engine),
+      next_maintenance_(clock.now() + 10min) {}
 
 void Starter::start() {
     thread_ = std::jthread([this](const std::stop_token& stop) { work(stop); });
@@ -212,8 +219,23 @@ void Starter::poll(const std::stop_token& stop) {
             }
             next = std::min(next, due->second);
         }
+        maintain_mirrors(stop);
         std::unique_lock lock(idle);
         sleeper.wait_for(lock, stop, std::max<Milliseconds>(next - clock_.now(), 10ms), [] { return false; });
+    }
+}
+
+void Starter::maintain_mirrors(const std::stop_token& stop) {
+    if (clock_.now() < next_maintenance_) return;
+    next_maintenance_ = clock_.now() + maintain_every;
+    for (const auto& [name, app] : config_.apps) {
+        const auto mirror = mirror_of(config_, app);
+        if (stop.stop_requested() || !std::filesystem::exists(mirror.path())) continue;
+        try {
+            mirror.maintain(stop, clock_.now() + maintain_deadline);
+        } catch (const Error& error) {
+            log::warning("git", "cannot maintain the mirror", {{"app", name}, {"reason", error.text()}});
+        }
     }
 }
 

@@ -37,6 +37,7 @@ class Starter {
                                              const std::stop_token& stop);
     [[nodiscard]] bool first_alive(const AppName& app);
     void poll_app(const config::App& app, const std::stop_token& stop);
+    void maintain_mirrors(const std::stop_token& stop);
     /// Sleeps until `until`, a wake-up or the stop.
     void nap(const std::stop_token& stop, Milliseconds longest);
 
@@ -48,6 +49,7 @@ class Starter {
     std::condition_variable_any wake_;
     bool woken_ = false;                       // under mutex_
     std::map<AppName, Instant> next_poll_;     // the poller's own
+    Instant next_maintenance_;                 // the poller's own; first a while after the start
     std::map<std::uint64_t, Instant> next_try_;  // the queue thread's own: items whose git host was away
     std::jthread thread_;
     std::jthread poll_thread_;

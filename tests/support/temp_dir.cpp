@@ -20,9 +20,7 @@ TempDir::TempDir() {
 }
 
 TempDir::~TempDir() {
-    const bool failed = std::uncaught_exceptions() > 0 ||
-                        (Catch::getResultCapture().getLastResult() != nullptr &&
-                         !Catch::getResultCapture().lastAssertionPassed());
+    const bool failed = std::uncaught_exceptions() > 0 || !Catch::getResultCapture().lastAssertionPassed();
     if (failed) {
         fmt::print(stderr, "kept for a look: {}\n", path_.string());
         return;
