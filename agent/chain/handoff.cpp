@@ -94,6 +94,8 @@ void Core::walk() {
         }
         return;
     }
+    // Nobody is left to be won, so that no further canary can come either.
+    if (!behind(known)) set_proven(known.rollout.key);
     end();
 }
 

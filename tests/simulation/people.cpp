@@ -69,7 +69,7 @@ void World::push(const Push& push, std::size_t which, int tries) {
 Host* World::some_live_host(const NodeName& but) {
     std::vector<Host*> live;
     for (auto& host : hosts_) {
-        if (host.machine && host.name != but && host.disk.may_grant) live.push_back(&host);
+        if (host.machine && host.name != but) live.push_back(&host);
     }
     return live.empty() ? nullptr : live[chance_.below_or(live.size() - 1)];
 }
@@ -136,6 +136,7 @@ void World::wipe(Host& host) {
     crash(host, "and its disk is wiped");
     host.disk = chain::fresh_durable(chance_.bits() | 1U);
     host.built.clear();
+    host.release.reset();  // the app goes on, but nobody knows what it is
     host.asked_at.clear();
     majority_failed_at_.clear();  // what it had recorded no longer counts
     for (auto& other : hosts_) note_failures(other);
@@ -181,7 +182,7 @@ void World::halt() {
 
 void World::retry() {
     auto* host = some_live_host();
-    if (!host) return;
+    if (!host || quiet_) return;
     for (auto it = host->disk.known.rbegin(); it != host->disk.known.rend(); ++it) {
         if (!host->disk.failed.contains(it->first)) continue;
         if (once_unrecorded_[it->first]) return;  // a person looks first whether the steps succeeded
