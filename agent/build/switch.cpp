@@ -34,7 +34,8 @@ class GuardedListener final : public Listener {
     void step_ended(const StepRecord& step) override { guard([&] { to_.step_ended(step); }); }
     void tests_read(const TestReport& report) override { guard([&] { to_.tests_read(report); }); }
     void release_made(const fs::path& release) override { guard([&] { to_.release_made(release); }); }
-    void once_started() override { guard([&] { to_.once_started(); }); }
+    // Not guarded: what cannot be stored about a migration fails the migration, like any step.
+    void once_started() override { to_.once_started(); }
     void once_done() override { guard([&] { to_.once_done(); }); }
 
   private:

@@ -4,13 +4,21 @@
 
 #include <nlohmann/json.hpp>
 
+#include "common/error.h"
 #include "common/json.h"
 #include "common/log.h"
 
 namespace baton::engine {
 
 void Recorder::save() {
-    store_.builds.save(record_);
+    // A full disk must not decide how a switch goes: the record is for people, the protocol's state is kept apart.
+    try {
+        store_.builds.save(record_);
+    } catch (const Error& error) {
+        log::error("build", "cannot store the build's record", {{"app", record_.app},
+                                                               {"build", record_.number},
+                                                               {"reason", error.text()}});
+    }
     events_.build_changed(record_);
 }
 

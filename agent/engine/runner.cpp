@@ -138,8 +138,27 @@ void Runner::work(const std::stop_token& stop) {
             switching_ = switching;
         };
         set_switching(!std::holds_alternative<PrepareJob>(*job));
-        std::visit([&](const auto& some) { run(some, stop); }, *job);
+        try {
+            std::visit([&](const auto& some) { run(some, stop); }, *job);
+        } catch (const Error& error) {
+            // A record that could not be stored, a mirror that is gone: the job is over, and the protocol must know.
+            log::error("build", "a job failed", {{"app", context_.app.name}, {"reason", error.text()}});
+            give_up(*job, error.text());
+        }
         set_switching(false);
+    }
+}
+
+void Runner::give_up(const Job& job, const std::string& reason) {
+    {
+        const std::lock_guard lock(mutex_);
+        running_.reset();
+    }
+    if (const auto* prepare = std::get_if<PrepareJob>(&job)) {
+        context_.events.build_failed(prepare->rollout.target(), reason);
+    } else if (const auto* over = std::get_if<SwitchJob>(&job)) {
+        // Errors leave a switch before it touched the node: see run(SwitchJob).
+        context_.events.switched(over->ticket, over->rollout, chain::SwitchEnd::untouched, reason);
     }
 }
 
@@ -209,7 +228,12 @@ void Runner::end_record(store::BuildRecord& record, BuildState state, const std:
     record.message = message;
     if (state == BuildState::succeeded) record.stage = Stage::done;
     record.finished_ms = to_epoch_ms(context_.clock.wall());
-    context_.store.builds.save(record);
+    try {
+        context_.store.builds.save(record);
+    } catch (const Error& error) {
+        // How the build ended is the protocol's to know, whether or not its record could be written.
+        log::error("build", "cannot store how a build ended", {{"app", record.app}, {"reason", error.text()}});
+    }
     context_.events.build_changed(record);
     log::info("build", "ended", {{"app", record.app}, {"build", record.number}, {"commit", record.commit},
                                  {"state", wire::to_text(state)}, {"reason", message}});
@@ -217,10 +241,14 @@ void Runner::end_record(store::BuildRecord& record, BuildState state, const std:
 }
 
 void Runner::prune() {
-    for (const unsigned number : context_.store.builds.prune(context_.app.name, context_.app.keep_builds)) {
-        std::error_code ignored;
-        fs::remove(paths_.log(number), ignored);
-        fs::remove_all(paths_.artifacts_of(number), ignored);
+    try {
+        for (const unsigned number : context_.store.builds.prune(context_.app.name, context_.app.keep_builds)) {
+            std::error_code ignored;
+            fs::remove(paths_.log(number), ignored);
+            fs::remove_all(paths_.artifacts_of(number), ignored);
+        }
+    } catch (const Error& error) {
+        log::warning("build", "cannot clear away old builds", {{"app", context_.app.name}, {"reason", error.text()}});
     }
 }
 

@@ -113,6 +113,7 @@ class Runner {
     using Job = std::variant<PrepareJob, SwitchJob, BringUpJob>;
 
     void work(const std::stop_token& stop);
+    void give_up(const Job& job, const std::string& reason);
     void run(const PrepareJob& job, const std::stop_token& stop);
     void run(const SwitchJob& job, const std::stop_token& stop);
     void run(const BringUpJob& job, const std::stop_token& stop);
