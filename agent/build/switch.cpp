@@ -88,7 +88,7 @@ class Switcher {
             }
         }
         try {
-            exchange();
+            if (!runs_already()) exchange();
             verify(next_);
             publisher_.confirm();
         } catch (const std::bad_alloc&) {
@@ -190,6 +190,18 @@ class Switcher {
         if (spec_.service != nullptr) spec_.service->set_healthy(false);
         if (old) stop_app(runnable(*old));
         start(next_);
+    }
+
+    /// A switch that was cut off after its restart, as when the agent deploys itself: what runs says that it is the new
+    /// release, so that restarting it once more would only cut off the next agent. Only an app whose health check
+    /// names its commit can say so.
+    bool runs_already() {
+        const auto& health = next_.pipeline.health;
+        if (!options_.redo || !health || health->expect_body.find("${GIT_COMMIT}") == std::string::npos) return false;
+        if (publisher_.current() != next_.release) return false;
+        const bool runs = HealthCheck(spec_, *health, next_.context).look({}).healthy;
+        if (runs) log_.line("the new release runs already: it is not restarted again");
+        return runs;
     }
 
     void stop_app(Runnable what) {
