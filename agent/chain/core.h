@@ -107,7 +107,9 @@ class Core {
     void merge_whole(const NodeName& from, const Whole& whole);
     void adopt_claim(const Grant& claim);
     void learn_identity(const NodeName& node, const Identity& identity);
-    void bar(std::uint64_t incarnation, const NodeName& node);
+    void bar(std::uint64_t incarnation);
+    /// Of a database that is gone: what it was installing counts as failed.
+    void drop_grants(const std::function<bool(const Grant&)>& which, std::string_view what);
     [[nodiscard]] bool accepted(const NodeName& node, std::uint64_t incarnation);
     void establish();                        ///< a fresh database may grant once everybody was heard
     [[nodiscard]] bool is_forgotten(const NodeName& node) const;

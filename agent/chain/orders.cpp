@@ -21,9 +21,9 @@ Effects Core::order(Instant now, const Order& order, const std::string& who, Ord
     if (!std::holds_alternative<Force>(order)) {
         auto& spread = d_.spreads[id];
         spread.what = fmt::format("{}, by {}", what, who);
-        // What a forgotten node was installing is known only to those who had granted it: their answers tell, and a
+        // What a lost database was installing is known only to those who had granted it: their answers tell, and a
         // second round makes a majority know.
-        if (std::holds_alternative<Forget>(order)) spread.rounds_left = 1;
+        if (std::holds_alternative<Forget>(order) || std::holds_alternative<Accept>(order)) spread.rounds_left = 1;
         if (is_voter(s_.self)) spread.stored_by.insert(s_.self);
         count_stored(id);
         spread_orders();
@@ -113,7 +113,7 @@ std::string Core::carry_out_forget(const Forget& forget, const std::string& who)
     }
     const auto before = d_.identities[forget.node];
     if (before.generation > 0 && before.incarnation == 0) refuse("it is forgotten already");
-    bar(before.incarnation, forget.node);
+    bar(before.incarnation);
     if (rules_.forget_bars) {
         learn_identity(forget.node, Identity{before.generation + 1, 0});
     } else {

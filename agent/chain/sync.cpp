@@ -42,7 +42,7 @@ void Core::receive_sync(const NodeName& from, const Sync& sync) {
 }
 
 void Core::merge_whole(const NodeName& from, const Whole& whole) {
-    for (const auto incarnation : whole.barred) bar(incarnation, {});
+    for (const auto incarnation : whole.barred) bar(incarnation);
     for (const auto& [node, identity] : whole.identities) learn_identity(node, identity);
     for (const auto& known : whole.known) merge_known(known);
     if (rules_.failed_carried) {
@@ -83,27 +83,32 @@ void Core::learn_identity(const NodeName& node, const Identity& identity) {
     if (identity.generation <= mine.generation) return;
     mine = identity;
     changed();
-    std::erase_if(d_.grants,
-                  [&](const Grant& g) { return g.node == node && g.ticket.incarnation != identity.incarnation; });
+    drop_grants([&](const Grant& g) { return g.node == node && g.ticket.incarnation != identity.incarnation; },
+                identity.incarnation == 0 ? "was forgotten" : "lost its database");
     if (const auto done = d_.done.find(node);
         done != d_.done.end() && done->second.incarnation != identity.incarnation) {
         d_.done.erase(done);
     }
 }
 
-void Core::bar(std::uint64_t incarnation, const NodeName& node) {
+void Core::bar(std::uint64_t incarnation) {
     if (incarnation == 0 || d_.barred.contains(incarnation)) return;
     if (rules_.forget_bars) d_.barred.insert(incarnation);
     changed();
+    drop_grants([&](const Grant& g) { return g.ticket.incarnation == incarnation; }, "was forgotten");
+}
+
+void Core::drop_grants(const std::function<bool(const Grant&)>& which, std::string_view what) {
+    // Nobody can tell any more what came of it there: not whether it was at fault, nor how far its `once` steps went.
     for (const auto& grant : d_.grants) {
-        if (grant.ticket.incarnation != incarnation || grant.target.key.empty() || is_failed(grant.target)) continue;
+        if (!which(grant) || grant.target.key.empty() || is_failed(grant.target)) continue;
         const auto known = d_.known.find(grant.target.key);
-        Failure failure{grant.target.attempt, FailureKind::failed, grant.node, "",
-                        fmt::format("{} was forgotten while it was installing this", node.empty() ? grant.node : node),
-                        wall_ms(), known == d_.known.end() ? CommitId{} : known->second.rollout.commit};
-        merge_failure(grant.target.key, failure);
+        merge_failure(grant.target.key,
+                      Failure{grant.target.attempt, FailureKind::failed, grant.node, "",
+                              fmt::format("{} {} while it had the permit to install this", grant.node, what), wall_ms(),
+                              known == d_.known.end() ? CommitId{} : known->second.rollout.commit});
     }
-    std::erase_if(d_.grants, [&](const Grant& g) { return g.ticket.incarnation == incarnation; });
+    if (std::erase_if(d_.grants, which) > 0) changed();
 }
 
 bool Core::accepted(const NodeName& node, std::uint64_t incarnation) {

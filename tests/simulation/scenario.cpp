@@ -119,7 +119,7 @@ Scenario draw_scenario(std::uint64_t seed) {
     s.lanes = static_cast<unsigned>(chance.happens(0.5) ? 1 : chance.between(1, 3));
     s.lanes = std::min(s.lanes, static_cast<unsigned>(members));
     s.timing = quick_timing();
-    s.round_trips = seed % 16 == 0;
+    s.round_trips = seed % 25 == 0;
     draw_policy(chance, s);
     draw_commits(chance, s);
     draw_faults(chance, s);
