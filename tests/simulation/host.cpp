@@ -195,8 +195,9 @@ void World::switch_over(Host& host, const chain::Switch& action) {
                 crash(hosts_[index], "after once steps, before it could store");
                 return;
             }
-            once_unrecorded_[key] = false;
             input(hosts_[index], [&](chain::Machine& machine) { return machine.once_done(instant(), action.ticket); });
+            const auto& recorded = hosts_[index].disk.once;
+            if (const auto it = recorded.find(key); it != recorded.end() && it->second.done) once_unrecorded_[key] = false;
             later(hosts_[index], takes / 2, [this, index, action] { end_switch(hosts_[index], action); });
         });
     });
