@@ -65,7 +65,10 @@ Jenkins::Jenkins(operations::Operations& operations, const config::AgentConfig& 
       crumb_secret_(random_bytes(32)) {}
 
 std::optional<Response> Jenkins::handle(const Request& request, const Principal& principal) {
-    if (request.path.empty()) return std::nullopt;
+    if (request.path.empty()) {
+        // Clients ask for the version here before they have logged in; so nothing but the header is told.
+        return note_page("baton", "This is an agent of baton. It also speaks Jenkins' remote access API.");
+    }
     if (auto response = open_to_all(request, principal)) return response;
     if (is(request, 0, "job") && request.path.size() > 1) return job(request, principal);
     return server(request, principal);

@@ -22,7 +22,7 @@ class Jenkins {
     Jenkins(operations::Operations& operations, const config::AgentConfig& config, Access& access,
             const Clock& clock);
 
-    /// None for a path that Jenkins has not. Throws Error for what is refused: forbidden before not_found, so
+    /// `/` is a page for anyone. None for a path that Jenkins has not. Throws Error for what is refused: forbidden before not_found, so
     /// that nobody learns which jobs there are without the right to read.
     [[nodiscard]] std::optional<Response> handle(const Request& request, const Principal& principal);
 
