@@ -63,6 +63,7 @@ Starter::Starter(const config::AgentConfig& config, store::Store& store, const C
       store_(store),
       clock_(clock),
       engine_(engine),
+      started_(clock.now()),
       next_maintenance_(clock.now() + 10min) {}
 
 void Starter::start() {
@@ -196,7 +197,11 @@ bool Starter::first_alive(const AppName& app) {
     for (const auto& node : config_.nodes) {
         if (node.name == config_.self) return true;
         const auto peer = std::ranges::find(view.peers, node.name, &chain::PeerView::node);
-        if (peer != view.peers.end() && peer->silent_ms >= 0 && peer->silent_ms < alive_ms) return false;
+        if (peer == view.peers.end()) continue;
+        // Right after the start nobody was heard yet, which says nothing: the first of the chain polls at once, the
+        // others listen for a while.
+        if (peer->silent_ms < 0 && clock_.now() - started_ < Milliseconds{alive_ms}) return false;
+        if (peer->silent_ms >= 0 && peer->silent_ms < alive_ms) return false;
     }
     return true;
 }

@@ -49,6 +49,7 @@ class Starter {
     std::condition_variable_any wake_;
     bool woken_ = false;                       // under mutex_
     std::map<AppName, Instant> next_poll_;     // the poller's own
+    Instant started_;
     Instant next_maintenance_;                 // the poller's own; first a while after the start
     std::map<std::uint64_t, Instant> next_try_;  // the queue thread's own: items whose git host was away
     std::jthread thread_;

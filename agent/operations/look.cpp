@@ -98,6 +98,17 @@ RolloutState state_of(const RolloutView& view, const chain::View& chain_view) {
     return newest ? RolloutState::running : RolloutState::superseded;
 }
 
+/// What a node said last that it runs, whatever rollout that was about.
+CommitId last_current(store::Store& store, const AppName& app, const NodeName& node) {
+    constexpr std::size_t looked_at = 10;
+    wire::NodeProgress newest;
+    for (const auto& record : store.rollouts.list(app, looked_at)) {
+        const auto row = store.rollouts.progress(app, record.rollout.key.id, node);
+        if (row && !row->current.empty() && row->version > newest.version) newest = *row;
+    }
+    return newest.current;
+}
+
 RolloutView rollout_view(const config::AgentConfig& config, store::Store& store, const wire::Rollout& rollout,
                          const chain::View& chain_view, bool self_in_service) {
     RolloutView view;
@@ -115,6 +126,7 @@ RolloutView rollout_view(const config::AgentConfig& config, store::Store& store,
         if (row != rows.end()) one.progress = *row;
         one.progress.node = node->name;
         one.progress.rollout = rollout.key;
+        if (one.progress.current.empty()) one.progress.current = last_current(store, rollout.app, node->name);
         const auto stage = one.progress.stage;
         const bool out = one.progress.finished_ms == 0 && stage >= wire::Stage::drain && stage <= wire::Stage::rejoin;
         one.in_service = one.self ? self_in_service
