@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 
 #include "agent/cli/commands.h"
 #include "agent/cli/output.h"
@@ -134,6 +135,22 @@ void add_connection(CLI::App& root, Connection& connection) {
     root.add_option("--private-key-file", connection.private_key_file, "its private key")->group(group);
 }
 
+/// The exit statuses of orders (held, unreachable) and their hints mean nothing here: an agent that cannot run has
+/// failed.
+int run_agent(const AgentMain& agent_main, const std::string& config, const std::optional<std::string>& node) {
+    try {
+        return agent_main(config, node);
+    } catch (const Error& error) {
+        note(fmt::format("baton: the agent cannot run: {}", error.text()));
+        if (error.kind() == ErrorKind::busy)
+            note("Does one run here already? 'systemctl status baton' tells.");
+    } catch (const std::filesystem::filesystem_error& error) {
+        note(fmt::format("baton: the agent cannot run: {}: {}", error.path1().string(),
+                         error.code().message()));
+    }
+    return exit_failed;
+}
+
 void add_agent(CLI::App& root, Chosen& chosen, const AgentMain& agent_main) {
     auto* agent = command(root, "agent", "Run this node's agent in the foreground",
                           "It finds out which node it is by its interface addresses, then by its host name.\n"
@@ -142,7 +159,9 @@ void add_agent(CLI::App& root, Chosen& chosen, const AgentMain& agent_main) {
         ->capture_default_str();
     agent->add_option("--node", chosen.node, "which node this is (BATON_NODE), where it cannot find out")
         ->check(name_check());
-    agent->callback([&] { chosen.run = [&] { return agent_main(chosen.agent_config, chosen.node); }; });
+    agent->callback([&] {
+        chosen.run = [&] { return run_agent(agent_main, chosen.agent_config, chosen.node); };
+    });
 }
 
 void add_local(CLI::App& root, Chosen& chosen) {
@@ -216,8 +235,8 @@ void add_looking(CLI::App& root, Chosen& chosen) {
     past->callback([&] { chosen.run = [&] { return history(chosen.connection, chosen.list); }; });
 
     auto* cost = command(root, "ledger", "Show what each deploy cost users",
-                         "Example: baton ledger --app shop --since 7d");
-    cost->add_option("--app", chosen.list.app, "this app only")->check(name_check());
+                         "Without --since it is the last 30 days. Example: baton ledger shop --since 7d");
+    cost->add_option("APP,--app", chosen.list.app, "this app only")->check(name_check());
     cost->add_option("--since", chosen.duration, "how far back, such as 7d")->check(duration_check());
     cost->callback([&] {
         chosen.run = [&] {
