@@ -135,9 +135,10 @@ void add_connection(CLI::App& root, Connection& connection) {
     root.add_option("--private-key-file", connection.private_key_file, "its private key")->group(group);
 }
 
-/// The exit statuses of orders (held, unreachable) and their hints mean nothing here: an agent that cannot run has
-/// failed.
-int run_agent(const AgentMain& agent_main, const std::string& config, const std::optional<std::string>& node) {
+/// The exit statuses of orders (held, unreachable) and their hints mean nothing here: an agent that cannot
+/// run has failed.
+int run_agent(const AgentMain& agent_main, const std::string& config,
+              const std::optional<std::string>& node) {
     try {
         return agent_main(config, node);
     } catch (const Error& error) {
@@ -159,9 +160,8 @@ void add_agent(CLI::App& root, Chosen& chosen, const AgentMain& agent_main) {
         ->capture_default_str();
     agent->add_option("--node", chosen.node, "which node this is (BATON_NODE), where it cannot find out")
         ->check(name_check());
-    agent->callback([&] {
-        chosen.run = [&] { return run_agent(agent_main, chosen.agent_config, chosen.node); };
-    });
+    agent->callback(
+        [&] { chosen.run = [&] { return run_agent(agent_main, chosen.agent_config, chosen.node); }; });
 }
 
 void add_local(CLI::App& root, Chosen& chosen) {
