@@ -339,7 +339,7 @@ Exported suite_object(const std::string& name, ExportValue::List cases, double s
 
 Exported cause_object(const wire::Cause& cause) {
     Exported object;
-    object.properties = {{"shortDescription", cause.text, 3}};
+    object.properties = {{"shortDescription", cause.text, always_visible}};
     switch (cause.kind) {
         case wire::CauseKind::poll:
             object.class_name = "hudson.triggers.SCMTrigger$SCMTriggerCause";
@@ -357,19 +357,19 @@ Exported cause_object(const wire::Cause& cause) {
             constexpr std::string_view with_note = " with note: ";
             const std::size_t at = cause.text.find(with_note);
             object.class_name = "hudson.model.Cause$RemoteCause";
-            object.properties.push_back({"addr", cause.address, 3});
+            object.properties.push_back({"addr", cause.address, always_visible});
             object.properties.push_back({"note",
                                          at == std::string::npos
                                              ? ExportValue(nullptr)
                                              : ExportValue(cause.text.substr(at + with_note.size())),
-                                         3});
+                                         always_visible});
             break;
         }
         case wire::CauseKind::user:
         case wire::CauseKind::retry:
             object.class_name = "hudson.model.Cause$UserIdCause";
-            object.properties.push_back({"userId", cause.who, 3});
-            object.properties.push_back({"userName", cause.who, 3});
+            object.properties.push_back({"userId", cause.who, always_visible});
+            object.properties.push_back({"userName", cause.who, always_visible});
             break;
         case wire::CauseKind::failure:
             object.class_name = "baton.FailureCause";

@@ -393,6 +393,7 @@ TEST_CASE("jenkins model: the queue lists the most imminent last, and a job in t
     REQUIRE(queue["items"].size() == 2);
     CHECK(queue["items"][0]["id"] == 20);
     CHECK(queue["items"][1]["id"] == 19);
+    CHECK(queue["items"][1]["actions"][0]["causes"][0]["addr"] == "10.0.0.9");  // whole, also in the list
     const Json job = whole(job_page(server, server.jobs.front()), 3);
     CHECK(job["inQueue"] == true);
     CHECK(job["queueItem"]["url"] == "queue/item/19/");
