@@ -84,11 +84,29 @@ struct Prepared {
 /// Error(cancelled) after `stop`. Nothing that users see is touched.
 [[nodiscard]] Prepared prepare(const BuildSpec& spec, Listener& listener, const std::stop_token& stop);
 
+/// What one switch cost users, as far as this node can tell. Times in milliseconds.
+struct SwitchCost {
+    enum class Kind {
+        measured,  ///< the app was asked all along
+        assumed,   ///< it has no health check: dark for as long as its stop and restart steps took
+        unknown,   ///< cut off, not watched throughout, or not over: the figures are a lower bound
+    };
+    Kind kind = Kind::unknown;
+    std::int64_t dark_ms = 0;     ///< the app did not answer
+    std::int64_t exposed_ms = 0;  ///< of that, while the load balancer could send requests
+    std::int64_t out_ms = 0;      ///< from the load balancer's letting go until it had the node back
+    std::int64_t drain_ms = 0;    ///< until it had let go and no request was in flight
+    std::int64_t restart_ms = 0;  ///< from the stop until the first healthy answer of what stayed
+    std::int64_t rejoin_ms = 0;   ///< from asking for requests until the load balancer had the node back
+    std::uint64_t cut = 0;        ///< requests in flight at the stop
+};
+
 /// How switch_over left the node.
 enum class SwitchOutcome { in_service, restored, untouched, stuck };
 struct SwitchResult {
     SwitchOutcome outcome = SwitchOutcome::untouched;
     std::string reason;     ///< empty when in_service
+    std::optional<SwitchCost> cost = std::nullopt;  ///< none where the pipeline has no switch
 };
 struct SwitchOptions {
     bool run_once = false;  ///< run the `once` steps of migrate

@@ -8,6 +8,7 @@
 #include "agent/build/health.h"
 #include "agent/build/publisher.h"
 #include "agent/build/step_runner.h"
+#include "agent/build/switch_meter.h"
 #include "agent/build/traffic.h"
 #include "agent/build/virtualenv.h"
 #include "common/config/load.h"
@@ -68,12 +69,31 @@ class Switcher {
           log_(spec.log_file, spec.app->max_log_bytes, spec.secrets),
           runner_(spec, log_, listener),
           publisher_(spec.app->deploy_to, runner_.account()),
-          traffic_(make_traffic(spec, log_)) {
+          traffic_(make_traffic(spec, log_)),
+          meter_(spec) {
         next_ = {release, pipeline, context_of(release, pipeline)};
     }
 
-    /// The recipe.
+    /// The recipe, and what it cost.
     SwitchResult run() {
+        bool known = !options_.redo && !options_.restore_only;
+        bool had_release = true;
+        try {
+            const auto before = publisher_.current();
+            had_release = before.has_value();
+            known = known && !publisher_.switch_under_way();
+            watch(before ? runnable(*before) : next_);
+        } catch (const Error& error) {
+            known = false;
+            log_.line(fmt::format("not measured: {}", error.text()));
+        }
+        auto result = carry_out();
+        result.cost = meter_.finish(known && result.outcome != SwitchOutcome::stuck, had_release);
+        return result;
+    }
+
+  private:
+    SwitchResult carry_out() {
         if (options_.restore_only || publisher_.switch_under_way()) {
             stop_ = {};  // it has begun: it is finished or undone
             leave_if_possible();
@@ -99,7 +119,10 @@ class Switcher {
         return rejoin();
     }
 
-  private:
+    void watch(const Runnable& what) {
+        if (what.pipeline.health) meter_.watch(*what.pipeline.health, what.context);
+    }
+
     void begin(wire::Stage stage) {
         log_.line(fmt::format("stage {}", wire::to_text(stage)));
         listener_.stage_began(stage);
@@ -139,7 +162,9 @@ class Switcher {
         begin(wire::Stage::drain);
         const auto& options = spec_.agent->traffic_of(*spec_.app);
         listener_.waits_for(traffic_->describe());
+        meter_.drain();
         left_ = traffic_->leave(stop_);
+        if (left_ == Noticed::yes && traffic_->drains()) meter_.acknowledged();
         if (left_ == Noticed::no) {
             const auto what = fmt::format("the load balancer did not let go of this node within {}: {}",
                                           to_text(options.drain_timeout), traffic_->describe());
@@ -148,6 +173,7 @@ class Switcher {
         }
         if (traffic_->drains()) {
             listener_.waits_for("requests in flight");
+            const auto held = meter_.hold();
             const auto left = wait_for_requests(options, stop_);
             if (left > 0) {
                 const auto what = fmt::format("{} requests are still in flight after {}", left, to_text(options.drain_timeout));
@@ -155,6 +181,7 @@ class Switcher {
                 if (!options.cut) throw Error(ErrorKind::timeout, what);
             }
         }
+        meter_.drained();
         listener_.waits_for("");
     }
 
@@ -188,6 +215,7 @@ class Switcher {
         const auto old = publisher_.current();
         publisher_.begin_switch(next_.release);
         if (spec_.service != nullptr) spec_.service->set_healthy(false);
+        meter_.stop();
         if (old) stop_app(runnable(*old));
         start(next_);
     }
@@ -215,9 +243,11 @@ class Switcher {
         publisher_.publish(what.release, *what.pipeline.switch_over, {});
         log_.line(fmt::format("current is {}", what.release.filename().string()));
         what.context.stage = wire::Stage::switch_over;
+        watch(what);
         for (const auto& step : what.pipeline.switch_over->restart) {
             runner_.run(step, what.context, directory_of(what), process::Priority::normal, {});
         }
+        meter_.started();
     }
 
     /// Where start and stop steps run: in the release itself, by its real path, so that what they start keeps it from
@@ -238,7 +268,10 @@ class Switcher {
         }
         const HealthCheck check(spec_, *what.pipeline.health, what.context);
         std::string said;
+        bool healthy = false;
         const auto on_look = [&](const Probe& probe) {
+            if (probe.healthy && !healthy) meter_.healthy();
+            healthy = probe.healthy;
             const auto now = probe.healthy ? std::string("healthy") : "not healthy: " + probe.reason;
             if (now != said) log_.line(now);
             if (now != said) listener_.waits_for(probe.healthy ? "proof of health" : now);
@@ -264,6 +297,7 @@ class Switcher {
     std::string come_back() {
         begin(wire::Stage::rejoin);
         std::string trouble;
+        meter_.rejoin();
         try {
             listener_.waits_for("the load balancer to have this node back");
             if (traffic_->rejoin({}) == Noticed::no) {
@@ -272,6 +306,7 @@ class Switcher {
         } catch (const Error& error) {
             trouble = fmt::format("the load balancer could not be told to take this node back: {}", error.text());
         }
+        meter_.back();
         listener_.waits_for("");
         if (!trouble.empty()) log_.line(trouble);
         return trouble;
@@ -348,6 +383,7 @@ class Switcher {
     std::unique_ptr<Traffic> traffic_;
     Runnable next_;
     Noticed left_ = Noticed::no;
+    SwitchMeter meter_;  ///< last: its thread asks with what is above
 };
 
 }  // namespace
@@ -367,7 +403,9 @@ SwitchResult switch_over(const BuildSpec& spec, const config::Pipeline& pipeline
         throw;
     } catch (const std::exception& error) {
         const bool begun = switcher || options.redo || options.restore_only;
-        return {begun ? SwitchOutcome::stuck : SwitchOutcome::untouched, error.what()};
+        SwitchCost cost;
+        cost.kind = begun ? SwitchCost::Kind::unknown : SwitchCost::Kind::measured;
+        return {begun ? SwitchOutcome::stuck : SwitchOutcome::untouched, error.what(), cost};
     }
 }
 
