@@ -6,6 +6,7 @@
 #include <cstring>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "agent/engine/peer_wire.h"
 #include "agent/engine/settings.h"
@@ -26,6 +27,10 @@ constexpr auto store_again_after = 1s;
 constexpr auto pack_deadline = 60s;
 /// Rollouts told to a peer that asks for what it missed.
 constexpr std::size_t history_length = 20;
+/// Rows of the ledger told to it, and looked through for what is news.
+constexpr std::size_t ledger_length = 300;
+/// Rows since a build began among which its own is looked for.
+constexpr std::size_t ledger_news = 100;
 /// After a boot: how long a node listens to its peers before it serves, and how long it waits for a majority.
 constexpr auto listen_for = 4s;
 constexpr auto alone_for = 20s;
@@ -72,6 +77,7 @@ void AppDriver::start(bool app_up) {
             context_.post([this, body = answer->body] {
                 const auto said = parse_exchange(body);
                 merge(said.progress, said.rollouts);
+                merge_ledger(said.ledger);
             });
         });
     }
@@ -311,6 +317,9 @@ void AppDriver::update_progress(const store::BuildRecord& record) {
 void AppDriver::publish(const wire::NodeProgress& row) {
     PeerExchange said;
     said.progress = {row};
+    for (auto& cost : context_.store.ledger.list(context_.app.name, row.started_ms, ledger_news)) {
+        if (cost.node == row.node && cost.rollout == row.rollout.id) said.ledger.push_back(std::move(cost));
+    }
     if (const auto record = context_.store.rollouts.get(context_.app.name, row.rollout.id)) said.rollouts = {record->rollout};
     const std::string body = json::dump(to_json(said));
     for (const auto& node : context_.config.nodes) {
@@ -330,6 +339,33 @@ void AppDriver::merge(const std::vector<wire::NodeProgress>& progress, const std
     for (const auto& row : progress) {
         if (row.node != context_.config.self) context_.store.rollouts.put_progress(context_.app.name, row);
     }
+}
+
+void AppDriver::merge_ledger(const std::vector<store::LedgerEntry>& rows) {
+    if (rows.empty()) return;
+    using Key = std::tuple<NodeName, RolloutId, unsigned>;
+    std::map<Key, std::int64_t> known;
+    for (const auto& row : context_.store.ledger.list(context_.app.name, 0, ledger_length)) {
+        known.emplace(Key(row.node, row.rollout, row.build), row.at_ms);
+    }
+    for (auto row : rows) {
+        if (row.node == context_.config.self) continue;
+        const auto it = known.find(Key(row.node, row.rollout, row.build));
+        // Letters may arrive late and twice: what was said at the end of a switch outlives what was said at its beginning.
+        if (it != known.end() && it->second >= row.at_ms) continue;
+        row.app = context_.app.name;
+        try {
+            context_.store.ledger.put(row);
+        } catch (const Error& error) {
+            // Nothing that the protocol says depends on it, and the peer tells it again.
+            log::warning("engine", "cannot store a peer's ledger", {{"app", row.app}, {"reason", error.text()}});
+            return;
+        }
+    }
+}
+
+std::vector<store::LedgerEntry> AppDriver::ledger() const {
+    return context_.store.ledger.list(context_.app.name, 0, ledger_length);
 }
 
 void AppDriver::history(std::vector<wire::NodeProgress>& progress, std::vector<wire::Rollout>& rollouts) const {

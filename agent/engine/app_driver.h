@@ -47,6 +47,10 @@ class AppDriver final : private RunnerEvents {
     /// Messages from one peer; those for the same peer that they cause are the answer.
     std::vector<chain::Message> receive(const NodeName& from, const std::vector<chain::Message>& messages);
     void merge(const std::vector<wire::NodeProgress>& progress, const std::vector<wire::Rollout>& rollouts);
+    /// What other nodes' switches cost, as far as it is news.
+    void merge_ledger(const std::vector<store::LedgerEntry>& rows);
+    /// The newest of what this node knows of the ledger.
+    [[nodiscard]] std::vector<store::LedgerEntry> ledger() const;
     /// The newest rollouts with what every node said of them.
     void history(std::vector<wire::NodeProgress>& progress, std::vector<wire::Rollout>& rollouts) const;
     void offer(const wire::Rollout& rollout);

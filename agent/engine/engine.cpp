@@ -127,8 +127,12 @@ PeerExchange Engine::exchange(const AppName& app, const NodeName& from, const Pe
     return call([&target, from, said] {
         PeerExchange answer;
         target.merge(said.progress, said.rollouts);
+        target.merge_ledger(said.ledger);
         if (!said.messages.empty()) answer.messages = target.receive(from, said.messages);
-        if (said.wants_history) target.history(answer.progress, answer.rollouts);
+        if (said.wants_history) {
+            target.history(answer.progress, answer.rollouts);
+            answer.ledger = target.ledger();
+        }
         return answer;
     });
 }

@@ -23,6 +23,52 @@ const json::Value& list(const json::Value& value, const char* name) {
     return *it;
 }
 
+json::Value to_json(const store::LedgerEntry& entry) {
+    return {{"node", entry.node.str()},
+            {"rollout", entry.rollout.str()},
+            {"build", entry.build},
+            {"dark_ms", entry.dark_ms},
+            {"exposed_ms", entry.exposed_ms},
+            {"out_ms", entry.out_ms},
+            {"drain_ms", entry.drain_ms},
+            {"restart_ms", entry.restart_ms},
+            {"rejoin_ms", entry.rejoin_ms},
+            {"cut", entry.cut},
+            {"kind", std::string(store::to_text(entry.kind))},
+            {"at_ms", entry.at_ms}};
+}
+
+store::LedgerEntry parse_ledger_entry(const json::Value& value) {
+    // A time longer than this is no switch, and sums of such numbers would overflow.
+    constexpr std::uint64_t most_ms = 366ULL * 86'400'000;
+    const auto time = [&](const char* name) {
+        const auto ms = json::whole(value, name);
+        if (ms > most_ms) throw Error(ErrorKind::invalid, fmt::format("'{}' is longer than a year", name));
+        return static_cast<std::int64_t>(ms);
+    };
+    store::LedgerEntry entry;
+    entry.node = NodeName(json::text(value, "node"));
+    entry.rollout = RolloutId(json::text(value, "rollout"));
+    const auto build = json::whole(value, "build");
+    const auto cut = json::whole(value, "cut");
+    const auto at_ms = json::whole(value, "at_ms");
+    constexpr std::uint64_t most_at_ms = 253'402'300'800'000;  // the year 10000
+    if (!is_valid_name(entry.node.str()) || build > UINT32_MAX || cut > UINT32_MAX || at_ms > most_at_ms) {
+        throw Error(ErrorKind::invalid, "a row of the ledger makes no sense");
+    }
+    entry.build = static_cast<unsigned>(build);
+    entry.dark_ms = time("dark_ms");
+    entry.exposed_ms = time("exposed_ms");
+    entry.out_ms = time("out_ms");
+    entry.drain_ms = time("drain_ms");
+    entry.restart_ms = time("restart_ms");
+    entry.rejoin_ms = time("rejoin_ms");
+    entry.cut = cut;
+    entry.kind = store::parse_ledger_kind(json::text(value, "kind"));
+    entry.at_ms = static_cast<std::int64_t>(at_ms);
+    return entry;
+}
+
 }  // namespace
 
 std::string peer_target(const AppName& app) { return fmt::format("/peer/v1/chain/{}", app); }
@@ -34,6 +80,7 @@ json::Value to_json(const PeerExchange& exchange) {
     for (const auto& message : exchange.messages) value["messages"].push_back(chain::to_json(message));
     for (const auto& row : exchange.progress) value["progress"].push_back(wire::to_json(row));
     for (const auto& rollout : exchange.rollouts) value["rollouts"].push_back(wire::to_json(rollout));
+    for (const auto& row : exchange.ledger) value["ledger"].push_back(to_json(row));
     if (exchange.wants_history) value["want_history"] = true;
     return value;
 }
@@ -45,6 +92,7 @@ PeerExchange parse_exchange(std::string_view body) {
     for (const auto& message : list(value, "messages")) exchange.messages.push_back(chain::parse_message(message));
     for (const auto& row : list(value, "progress")) exchange.progress.push_back(wire::parse_node_progress(row));
     for (const auto& rollout : list(value, "rollouts")) exchange.rollouts.push_back(wire::parse_rollout(rollout));
+    for (const auto& row : list(value, "ledger")) exchange.ledger.push_back(parse_ledger_entry(row));
     exchange.wants_history = json::flag_or(value, "want_history", false);
     return exchange;
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "agent/chain/message.h"
+#include "agent/store/ledger_store.h"
 #include "common/json.h"
 #include "common/types.h"
 #include "common/wire/rollout.h"
@@ -19,6 +20,7 @@ struct PeerExchange {
     std::vector<chain::Message> messages;
     std::vector<wire::NodeProgress> progress;
     std::vector<wire::Rollout> rollouts;
+    std::vector<store::LedgerEntry> ledger;  ///< what switches cost; their `app` stays empty: it is the one spoken of
     bool wants_history = false;  ///< a peer that has just started asks for what it missed
 };
 

@@ -32,6 +32,15 @@ chain::SwitchEnd end_of(build::SwitchOutcome outcome) {
     return chain::SwitchEnd::stuck;
 }
 
+store::LedgerKind kind_of(build::SwitchCost::Kind kind) {
+    switch (kind) {
+        case build::SwitchCost::Kind::measured: return store::LedgerKind::measured;
+        case build::SwitchCost::Kind::assumed: return store::LedgerKind::assumed;
+        case build::SwitchCost::Kind::unknown: return store::LedgerKind::unknown;
+    }
+    return store::LedgerKind::unknown;
+}
+
 }  // namespace
 
 AppPaths::AppPaths(const fs::path& state_dir, const AppName& app)
@@ -240,6 +249,29 @@ void Runner::end_record(store::BuildRecord& record, BuildState state, const std:
     prune();
 }
 
+void Runner::note_cost(const store::BuildRecord& record, const build::SwitchCost& cost) {
+    store::LedgerEntry entry;
+    entry.node = context_.config.self;
+    entry.app = record.app;
+    entry.rollout = record.rollout.id;
+    entry.build = record.number;
+    entry.dark_ms = cost.dark_ms;
+    entry.exposed_ms = cost.exposed_ms;
+    entry.out_ms = cost.out_ms;
+    entry.drain_ms = cost.drain_ms;
+    entry.restart_ms = cost.restart_ms;
+    entry.rejoin_ms = cost.rejoin_ms;
+    entry.cut = cost.cut;
+    entry.kind = kind_of(cost.kind);
+    entry.at_ms = to_epoch_ms(context_.clock.wall());
+    try {
+        context_.store.ledger.put(entry);
+    } catch (const Error& error) {
+        // What a deploy cost must not decide how it ends.
+        log::error("build", "cannot store what a switch cost", {{"app", record.app}, {"reason", error.text()}});
+    }
+}
+
 void Runner::prune() {
     try {
         for (const unsigned number : context_.store.builds.prune(context_.app.name, context_.app.keep_builds)) {
@@ -331,8 +363,11 @@ void Runner::run(const SwitchJob& job, const std::stop_token& stop) {
     build::SwitchResult result;
     try {
         const auto pipeline = pipeline_at(job.rollout.commit);
+        // Unknown until it is over: if this process dies in between, that is what the ledger says.
+        if (pipeline.switch_over) note_cost(*record, build::SwitchCost{});
         result = build::switch_over(spec_for(*record, job.rollout), pipeline, record->release_path, job.options, recorder,
                                     stop);
+        if (result.cost) note_cost(*record, *result.cost);
     } catch (const Error& error) {
         // Before anything of the node was touched: switch_over itself does not throw.
         result = {build::SwitchOutcome::untouched, error.text()};

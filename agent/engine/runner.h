@@ -121,6 +121,7 @@ class Runner {
     store::BuildRecord begin_record(const wire::Rollout& rollout, bool ahead);
     [[nodiscard]] config::Pipeline pipeline_at(const CommitId& commit) const;
     void end_record(store::BuildRecord& record, wire::BuildState state, const std::string& message);
+    void note_cost(const store::BuildRecord& record, const build::SwitchCost& cost);
     void prune();
 
     RunnerContext context_;
