@@ -19,7 +19,7 @@ namespace baton::http {
 namespace {
 
 // A job with 100 whole builds has some 10,000 nodes; `//a//b` looks at each a few times.
-constexpr std::size_t most_visits = 3'000'000;
+constexpr std::size_t most_visits = 1'000'000;
 
 using Nodes = std::vector<XPathNode>;
 using Value = std::variant<Nodes, std::string, double, bool>;
@@ -234,14 +234,21 @@ class Evaluator {
     }
 
     /// Document order, each once. The document itself comes first.
-    void put_in_order(Nodes& nodes) const {
-        const auto place = [this](const XPathNode& node) {
+    void put_in_order(Nodes& nodes) {
+        visits_ += nodes.size();
+        using Place = std::tuple<std::size_t, int, std::size_t>;
+        std::vector<std::pair<Place, XPathNode>> placed;
+        placed.reserve(nodes.size());
+        for (const XPathNode& node : nodes) {
             const std::size_t element = node.element == nullptr ? 0 : order_.at(node.element) + 1;
-            return std::tuple(element, static_cast<int>(node.kind), node.index);
-        };
-        std::ranges::sort(nodes, {}, place);
-        const auto repeated = std::ranges::unique(nodes);
-        nodes.erase(repeated.begin(), repeated.end());
+            placed.emplace_back(Place(element, static_cast<int>(node.kind), node.index), node);
+        }
+        const auto by_place = [](const auto& one) { return one.first; };
+        if (!std::ranges::is_sorted(placed, {}, by_place)) std::ranges::sort(placed, {}, by_place);
+        nodes.clear();
+        for (const auto& [place, node] : placed) {
+            if (nodes.empty() || nodes.back() != node) nodes.push_back(node);
+        }
     }
 
     const XmlNode& root_;
