@@ -136,7 +136,7 @@ class Chain:
 
     NODES = ("web1", "web2", "web3")
 
-    def __init__(self, poll=True, handoff_timeout="20s"):
+    def __init__(self, poll=True, triggers="", handoff_timeout="20s"):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="baton-e2e-"))
         network = free_network()
         self.hosts = {name: f"{network}.{11 + index}" for index, name in enumerate(self.NODES)}
@@ -145,7 +145,8 @@ class Chain:
         write_secret(self.directory / "secrets" / "mini.token", APP_TOKEN + "\n")
         nodes = "".join(f'    - {{name: {name}, address: "{host}:{AGENT_PORT}"}}\n'
                         for name, host in self.hosts.items())
-        poll = "      poll_interval: 1s\n" if poll else ""
+        # `triggers`: further lines of that section, with {directory}.
+        poll = ("      poll_interval: 1s\n" if poll else "") + triggers.format(directory=self.directory)
         text = CONFIG.format(directory=self.directory, nodes=nodes.rstrip(), poll=poll, handoff_timeout=handoff_timeout)
         self.repository = Repository.create(self.directory, "mini", HERE / "mini")
         self.first = self.repository.commit("The first version")
