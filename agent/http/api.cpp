@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/http/api_json.h"
+#include "agent/http/api_ledger.h"
 #include "agent/http/log_response.h"
 #include "common/error.h"
 #include "common/text.h"
@@ -75,6 +76,7 @@ Response Api::look(const Request& request) {
         const auto app = request.arg("app");
         return Response::json(to_json(operations_.status(app ? std::optional(AppName(*app)) : std::nullopt)));
     }
+    if (path.size() == 3 && path[2] == "ledger") return ledger_response(operations_, request);
     if (path.size() == 3 && path[2] == "audit") {
         json::Value entries = json::Value::array();
         for (const auto& entry : operations_.audit(limit_of(request))) entries.push_back(to_json(entry));

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/operations/ledger.h"
 #include "agent/operations/views.h"
 #include "common/clock.h"
 #include "common/config/agent_config.h"
@@ -58,6 +59,10 @@ class Operations {
     /// A kept file of a build; Error(not_found) also for a path that leads out of the build's artifacts.
     [[nodiscard]] std::string artifact_path(const AppName& app, unsigned number, const std::string& relative) const;
     [[nodiscard]] std::vector<AuditEntry> audit(unsigned most) const;
+    /// What deploys cost since then, on all nodes as far as this one has heard; no `app`: all of them. `since_ms` 0
+    /// stands for the last 30 days. Error(invalid) for a time to come and for assumptions that make no sense.
+    [[nodiscard]] LedgerView ledger(const std::optional<AppName>& app, std::int64_t since_ms,
+                                    const Assumptions& assumptions = {}) const;
     [[nodiscard]] bool in_service(const AppName& app) const;
     [[nodiscard]] bool quieting_down() const;
 
