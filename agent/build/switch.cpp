@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The stages that users could notice: drain, migrate, switch, verify, rejoin; and the way back.
+#include <algorithm>
 #include <exception>
 #include <fmt/format.h>
 
@@ -199,6 +200,7 @@ class Switcher {
         if (next_.pipeline.migrate.empty()) return;
         begin(wire::Stage::migrate);
         next_.context.stage = wire::Stage::migrate;
+        auto left = options_.run_once ? std::ranges::count_if(next_.pipeline.migrate, &config::Step::once) : 0;
         bool told = false;
         for (const auto& step : next_.pipeline.migrate) {
             if (step.once && !options_.run_once) continue;
@@ -206,8 +208,9 @@ class Switcher {
             told = told || step.once;
             // A migration cut in two is worse than one that a newer commit waits for.
             runner_.run(step, next_.context, next_.release, process::Priority::normal, {});
+            // At once, not after the steps that follow: a death in one of those leaves no doubt about these.
+            if (step.once && --left == 0) listener_.once_done();
         }
-        if (told) listener_.once_done();
     }
 
     void exchange() {
