@@ -2,11 +2,14 @@
 // The hands of one app.
 #include "agent/engine/runner.h"
 
+#include <algorithm>
 #include <array>
 #include <fmt/format.h>
 #include <utility>
 #include <nlohmann/json.hpp>
 
+#include "agent/build/publisher.h"
+#include "agent/build/step_environment.h"
 #include "agent/engine/recorder.h"
 #include "common/config/load.h"
 #include "common/error.h"
@@ -40,6 +43,18 @@ store::LedgerKind kind_of(build::SwitchCost::Kind kind) {
     }
     return store::LedgerKind::unknown;
 }
+
+/// Of what is no build: an app that is brought up after a boot.
+class Unrecorded final : public build::Listener {
+  public:
+    void stage_began(wire::Stage /*stage*/) override {}
+    void waits_for(const std::string& /*what*/) override {}
+    void step_ended(const build::StepRecord& /*step*/) override {}
+    void tests_read(const build::TestReport& /*report*/) override {}
+    void release_made(const fs::path& /*release*/) override {}
+    void once_started() override {}
+    void once_done() override {}
+};
 
 }  // namespace
 
@@ -124,7 +139,9 @@ void Runner::finish(const wire::Target& target, BuildState as, const std::string
 
 void Runner::note_stage(const wire::Target& target, Stage stage, const std::string& waits_for) {
     auto record = ready_record(target);
-    if (!record || (record->stage == stage && record->message == waits_for)) return;
+    // Before that stage the record is the runner's own, and after it too.
+    if (!record || record->stage != Stage::permit) return;
+    if (record->stage == stage && record->message == waits_for) return;
     if (record->stage != stage) record->stage_ms = to_epoch_ms(context_.clock.wall());
     record->stage = stage;
     record->message = waits_for;
@@ -140,13 +157,12 @@ void Runner::work(const std::stop_token& stop) {
             if (!wake_.wait(lock, stop, [&] { return !jobs_.empty(); })) return;
             job = std::move(jobs_.front());
             jobs_.pop_front();
+            // Under the same lock: a cancel finds the job either in the queue or here, never in between.
+            busy_ = target_of(*job);
+            switching_ = !std::holds_alternative<PrepareJob>(*job);
+            if (!switching_) begin_cancellable(*busy_);
         }
         if (stop.stop_requested()) return;
-        const auto set_switching = [&](bool switching) {
-            const std::lock_guard lock(mutex_);
-            switching_ = switching;
-        };
-        set_switching(!std::holds_alternative<PrepareJob>(*job));
         try {
             std::visit([&](const auto& some) { run(some, stop); }, *job);
         } catch (const Error& error) {
@@ -154,8 +170,29 @@ void Runner::work(const std::stop_token& stop) {
             log::error("build", "a job failed", {{"app", context_.app.name}, {"reason", error.text()}});
             give_up(*job, error.text());
         }
-        set_switching(false);
+        const std::lock_guard lock(mutex_);
+        busy_.reset();
+        running_.reset();
+        switching_ = false;
     }
+}
+
+wire::Target Runner::target_of(const Job& job) {
+    if (const auto* prepare = std::get_if<PrepareJob>(&job)) return prepare->rollout.target();
+    if (const auto* over = std::get_if<SwitchJob>(&job)) return over->rollout.target();
+    return std::get<BringUpJob>(job).current.target();
+}
+
+void Runner::begin_cancellable(const wire::Target& target) {
+    running_ = target;
+    running_stop_ = std::stop_source();
+    cancelled_as_ = BuildState::cancelled;
+    cancelled_because_.clear();
+}
+
+bool Runner::has(const wire::Target& target) const {
+    const std::lock_guard lock(mutex_);
+    return busy_ == target || std::ranges::any_of(jobs_, [&](const Job& job) { return target_of(job) == target; });
 }
 
 void Runner::give_up(const Job& job, const std::string& reason) {
@@ -284,20 +321,27 @@ void Runner::prune() {
     }
 }
 
+bool Runner::answered_before(const wire::Rollout& rollout) {
+    const auto target = rollout.target();
+    auto earlier = context_.store.builds.for_rollout(context_.app.name, target.key.id);
+    if (!earlier || earlier->attempt != target.attempt) return false;
+    if (earlier->finished_ms != 0) {
+        // The protocol did not hear of it, or asks twice: what failed is not built again under the same attempt.
+        if (earlier->state == BuildState::failed) context_.events.build_failed(target, earlier->message);
+        return earlier->state == BuildState::failed;
+    }
+    if (earlier->stage == Stage::permit && fs::exists(earlier->release_path)) {
+        const auto pipeline = pipeline_at(rollout.commit);
+        context_.events.build_ready(target, pipeline.switch_over.has_value(), pipeline.has_once_steps());
+        return true;
+    }
+    end_record(*earlier, BuildState::cancelled, "the agent was stopped during this build");
+    return false;
+}
+
 void Runner::run(const PrepareJob& job, const std::stop_token& stop) {
     const auto target = job.rollout.target();
-    auto earlier = ready_record(target);
-    if (earlier && earlier->stage == Stage::permit && fs::exists(earlier->release_path)) {
-        const auto pipeline = pipeline_at(job.rollout.commit);
-        context_.events.build_ready(target, pipeline.switch_over.has_value(), pipeline.has_once_steps());
-        return;
-    }
-    if (earlier) end_record(*earlier, BuildState::cancelled, "the agent was stopped during this build");
-    {
-        const std::lock_guard lock(mutex_);
-        running_ = target;
-        running_stop_ = std::stop_source();
-    }
+    if (answered_before(job.rollout)) return;
     // The agent's own end cancels like anybody else.
     const std::stop_callback forward(stop, [this] { running_stop_.request_stop(); });
     auto record = begin_record(job.rollout, job.ahead);
@@ -321,10 +365,18 @@ void Runner::run(const PrepareJob& job, const std::stop_token& stop) {
     std::string because;
     {
         const std::lock_guard lock(mutex_);
-        running_.reset();
         cancelled = running_stop_.stop_requested();
-        cancelled_as = std::exchange(cancelled_as_, BuildState::cancelled);
-        because = std::exchange(cancelled_because_, {});
+        cancelled_as = cancelled_as_;
+        because = cancelled_because_;
+        running_.reset();
+        if (!cancelled && prepared && prepared->pipeline.switch_over) {
+            // Under the lock: a cancel that comes from now on finds a build that waits for its permit.
+            record.release_path = prepared->release.string();
+            record.stage = Stage::permit;
+            record.stage_ms = to_epoch_ms(context_.clock.wall());
+            record.message.clear();
+            context_.store.builds.save(record);
+        }
     }
     if (stop.stop_requested()) return;  // the next start of the agent finds the record without an end
     if (cancelled) {
@@ -339,12 +391,7 @@ void Runner::run(const PrepareJob& job, const std::stop_token& stop) {
     // A later forced push must not let git clear away what this node may have to go back to.
     git::Repository(paths_.mirror).keep(job.rollout.commit);
     const bool deploys = prepared->pipeline.switch_over.has_value();
-    record.release_path = prepared->release.string();
     if (deploys) {
-        record.stage = Stage::permit;
-        record.stage_ms = to_epoch_ms(context_.clock.wall());
-        record.message.clear();
-        context_.store.builds.save(record);
         context_.events.build_changed(record);
     } else {
         end_record(record, BuildState::succeeded, {});
@@ -355,10 +402,7 @@ void Runner::run(const PrepareJob& job, const std::stop_token& stop) {
 void Runner::run(const SwitchJob& job, const std::stop_token& stop) {
     const auto target = job.rollout.target();
     auto record = ready_record(target);
-    if (!record) {
-        // The record is gone (a database from a back-up): the release is found by its commit, or the switch says no.
-        record = begin_record(job.rollout, false);
-    }
+    if (!record) record = reopened_record(job.rollout);
     Recorder recorder(context_.store, context_.clock, context_.events, *record, job.ticket);
     build::SwitchResult result;
     try {
@@ -379,54 +423,92 @@ void Runner::run(const SwitchJob& job, const std::stop_token& stop) {
             end_record(*record, BuildState::succeeded, {});
             break;
         case build::SwitchOutcome::restored: end_record(*record, BuildState::restored, result.reason); break;
-        case build::SwitchOutcome::untouched: end_record(*record, BuildState::failed, result.reason); break;
+        case build::SwitchOutcome::untouched:
+            // It waits again, with the release that it has; the protocol tries once more or says that it has failed.
+            recorder.stage_began(Stage::permit);
+            recorder.waits_for(result.reason);
+            break;
         case build::SwitchOutcome::stuck: end_record(*record, BuildState::stuck, result.reason); break;
     }
     context_.events.switched(job.ticket, job.rollout, end_of(result.outcome), result.reason);
 }
 
-void Runner::run(const BringUpJob& job, const std::stop_token& stop) {
-    store::BuildRecord record;
-    record.app = context_.app.name;
-    record.commit = job.current.commit;
-    const auto built = context_.store.builds.for_rollout(record.app, job.current.key.id);
-    if (!built) {
-        log::error("build", "the app is down, and there is no release to start", {{"app", record.app}});
-        return;
+store::BuildRecord Runner::reopened_record(const wire::Rollout& rollout) {
+    auto last = context_.store.builds.for_rollout(context_.app.name, rollout.key.id);
+    if (last && last->attempt == rollout.attempt && !last->release_path.empty()) {
+        // The agent died between the end of the build and its being known: the switch is gone through once more.
+        last->state = BuildState::running;
+        last->finished_ms = 0;
+        last->message.clear();
+        return *last;
     }
-    record.number = built->number;
-    Recorder recorder(context_.store, context_.clock, context_.events, record, std::nullopt);
+    // The record is gone (a database from a back-up): the release is found by its commit, or the switch says no.
+    auto record = begin_record(rollout, false);
+    const build::Publisher publisher(context_.app.deploy_to, build::step_account(context_.app));
+    if (const auto release = publisher.find_release(rollout.commit)) {
+        record.release_path = publisher.directory_of(release->id).string();
+    }
+    return record;
+}
+
+std::optional<Runner::Live> Runner::live() const {
+    if (context_.app.deploy_to.empty()) return std::nullopt;
+    const build::Publisher publisher(context_.app.deploy_to, build::step_account(context_.app));
+    const auto release = publisher.current();
+    if (!release) return std::nullopt;
+    const auto record = publisher.record_of(*release);
+    if (!record) return std::nullopt;
+    return Live{*release, record->commit, record->build, config::parse_pipeline(record->pipeline, record->id)};
+}
+
+void Runner::run(const BringUpJob& job, const std::stop_token& stop) {
     try {
+        auto what = live();
+        if (!what || !what->pipeline.switch_over) {
+            if (!job.current.commit.empty()) {
+                log::error("build", "the app is down, and there is no release to start", {{"app", context_.app.name}});
+            }
+            return;
+        }
+        // What is current was deployed and migrated before: it is only started. No build, so nothing is recorded.
+        what->pipeline.migrate.clear();
+        wire::Rollout rollout = job.current;
+        rollout.app = context_.app.name;
+        rollout.commit = what->commit;
+        store::BuildRecord record;
+        record.app = context_.app.name;
+        record.number = what->build;
+        Unrecorded listener;
         build::SwitchOptions options;
         options.redo = true;
-        const auto result = build::switch_over(spec_for(*built, job.current), pipeline_at(job.current.commit),
-                                               built->release_path, options, recorder, stop);
-        log::info("build", "the app was down and has been started", {{"app", record.app}, {"reason", result.reason}});
+        const auto result = build::switch_over(spec_for(record, rollout), what->pipeline, what->release, options, listener,
+                                               stop);
+        const bool up = result.outcome == build::SwitchOutcome::in_service;
+        log::info("build", up ? "the app was down and has been started" : "the app is down and did not start",
+                  {{"app", record.app}, {"commit", what->commit}, {"reason", result.reason}});
     } catch (const Error& error) {
-        log::error("build", "the app is down and cannot be started", {{"app", record.app}, {"reason", error.text()}});
+        log::error("build", "the app is down and cannot be started", {{"app", context_.app.name}, {"reason", error.text()}});
     }
 }
 
 bool Runner::healthy_now(const CommitId& current, const std::stop_token& stop) {
-    if (current.empty()) return true;
-    config::Pipeline pipeline;
-    {
-        const std::lock_guard lock(mutex_);
-        auto it = pipelines_.find(current);
-        if (it == pipelines_.end()) {
-            constexpr std::size_t kept = 4;
-            if (pipelines_.size() >= kept) pipelines_.clear();
-            it = pipelines_.emplace(current, pipeline_at(current)).first;
-        }
-        pipeline = it->second;
+    try {
+        const auto what = live();
+        if (!what) return current.empty() || context_.app.deploy_to.empty();
+        if (!what->pipeline.health) return true;
+        wire::Rollout rollout;
+        rollout.app = context_.app.name;
+        rollout.commit = what->commit;
+        store::BuildRecord record;
+        record.app = context_.app.name;
+        auto spec = spec_for(record, rollout);
+        // The caller says what the load balancer hears: a node that catches up is healthy and does not serve.
+        spec.service = nullptr;
+        return build::healthy_now(spec, what->pipeline, stop);
+    } catch (const Error& error) {
+        log::warning("build", "cannot look at the app's health", {{"app", context_.app.name}, {"reason", error.text()}});
+        return false;
     }
-    if (!pipeline.health) return true;
-    wire::Rollout rollout;
-    rollout.app = context_.app.name;
-    rollout.commit = current;
-    store::BuildRecord record;
-    record.app = context_.app.name;
-    return build::healthy_now(spec_for(record, rollout), pipeline, stop);
 }
 
 }  // namespace baton::engine

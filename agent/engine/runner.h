@@ -78,21 +78,24 @@ class Runner {
     /// Fetch, prepare, test. A target that is ready already is told so at once.
     void prepare(const wire::Rollout& rollout, bool ahead);
     void switch_over(const chain::Ticket& ticket, const wire::Rollout& rollout, const build::SwitchOptions& options);
-    /// The app is down though nothing was under way: publishes and restarts what is current, without a record.
+    /// The app is down though nothing was under way: restarts the release that is current on disk, without a record.
+    /// `current`: what the database knows of it; may be empty when that was lost.
     void bring_up(const wire::Rollout& current);
     /// A switch or a restoration runs now.
     [[nodiscard]] bool switching() const;
+    /// This rollout is worked on now, or queued to be: its record is the runner's.
+    [[nodiscard]] bool has(const wire::Target& target) const;
     /// Ends the thread: at once in fetch, prepare, test; a switch is left as it stands and taken up at the next start.
     void stop();
     /// Ends a build that is queued, in fetch, prepare or test, or that waits for its permit. False when it is switching.
     bool cancel(const wire::Target& target, wire::BuildState as, const std::string& reason);
     /// Ends the record of a build whose turn is over (a permit that is waited for; a handoff that was made).
     void finish(const wire::Target& target, wire::BuildState as, const std::string& message);
-    /// A stage that the protocol is in, not the hands: permit, handoff.
+    /// What a build in the stage permit waits for.
     void note_stage(const wire::Target& target, wire::Stage stage, const std::string& waits_for);
 
-    /// Is the current release healthy now? Blocks for at most its health check's time-out. True when nothing was
-    /// ever deployed here or the app has no health check.
+    /// Is the release that is current on disk healthy now? Blocks for at most its health check's time-out. True when
+    /// nothing was ever deployed here or the app has no health check. Changes nothing; does not throw.
     [[nodiscard]] bool healthy_now(const CommitId& current, const std::stop_token& stop);
     [[nodiscard]] const AppPaths& paths() const { return paths_; }
     [[nodiscard]] build::BuildSpec spec_for(const store::BuildRecord& record, const wire::Rollout& rollout) const;
@@ -112,7 +115,21 @@ class Runner {
     };
     using Job = std::variant<PrepareJob, SwitchJob, BringUpJob>;
 
+    /// The release that is current on disk, with its own pipeline.
+    struct Live {
+        std::filesystem::path release;
+        CommitId commit;
+        unsigned build = 0;
+        config::Pipeline pipeline;
+    };
+
     void work(const std::stop_token& stop);
+    [[nodiscard]] static wire::Target target_of(const Job& job);
+    void begin_cancellable(const wire::Target& target);  // under mutex_
+    /// The outcome of an earlier build of the same target is told again, if it is known.
+    bool answered_before(const wire::Rollout& rollout);
+    store::BuildRecord reopened_record(const wire::Rollout& rollout);
+    [[nodiscard]] std::optional<Live> live() const;
     void give_up(const Job& job, const std::string& reason);
     void run(const PrepareJob& job, const std::stop_token& stop);
     void run(const SwitchJob& job, const std::stop_token& stop);
@@ -130,11 +147,11 @@ class Runner {
     std::condition_variable_any wake_;
     std::deque<Job> jobs_;
     bool switching_ = false;
+    std::optional<wire::Target> busy_;              ///< of the job that runs now
     std::optional<wire::Target> running_;           ///< the build that fetches, prepares or tests now
     std::stop_source running_stop_;
     wire::BuildState cancelled_as_ = wire::BuildState::cancelled;
     std::string cancelled_because_;
-    std::map<CommitId, config::Pipeline> pipelines_; ///< of the last few commits, read from the mirror
     std::jthread thread_;                            ///< last: the first to end
 };
 
