@@ -31,6 +31,8 @@ constexpr std::size_t history_length = 20;
 constexpr std::size_t ledger_length = 300;
 /// Rows since a build began among which its own is looked for.
 constexpr std::size_t ledger_news = 100;
+/// How often it is looked whether a build's record lacks its end.
+constexpr auto settle_every = 2s;
 /// After a boot: how long a node listens to its peers before it serves, and how long it waits for a majority.
 constexpr auto listen_for = 4s;
 constexpr auto alone_for = 20s;
@@ -41,6 +43,18 @@ std::uint64_t random_number() {
     std::memcpy(&number, bytes.data(), sizeof number);
     return number;
 }
+
+/// A peer whose messages are being received; however that ends, it ends.
+class Answering {
+  public:
+    Answering(std::optional<NodeName>& slot, const NodeName& peer) : slot_(slot) { slot_ = peer; }
+    Answering(const Answering&) = delete;
+    Answering& operator=(const Answering&) = delete;
+    ~Answering() { slot_.reset(); }
+
+  private:
+    std::optional<NodeName>& slot_;
+};
 
 chain::Durable load_durable(const DriverContext& context) {
     const auto text = context.store.chain.load(context.app.name);
@@ -55,14 +69,19 @@ AppDriver::AppDriver(DriverContext context)
     : context_(std::move(context)),
       machine_(machine_settings(context_.config, context_.app), load_durable(context_), random_number()),
       runner_(RunnerContext{context_.config, context_.app, context_.store, context_.clock, context_.slots, *this,
-                            context_.service, [this](const CommitId& commit) { return fetch_from_peers(commit); }}) {}
+                            context_.service, [this](const CommitId& commit) { return fetch_from_peers(commit); }}) {
+    catching_up_ = context_.fresh_start && context_.config.nodes.size() > 1;
+    // From the first request on: the app may be up, and with an old release.
+    if (catching_up_) context_.service.set_healthy(false);
+}
 
 // --- into the machine ---
 
 void AppDriver::start(bool app_up) {
+    begun_ = true;
     app_up_ = app_up;
     started_ = now();
-    catching_up_ = context_.fresh_start && context_.config.nodes.size() > 1;
+    judge_service();
     if (switching() || context_.store.flags.has(context_.app.name, store::flag::drained)) {
         context_.service.set_mode(build::ServiceMode::draining);
     }
@@ -84,19 +103,29 @@ void AppDriver::start(bool app_up) {
 }
 
 void AppDriver::tick() {
+    if (!begun_) return;
     if (unstored_ && now() >= next_store_) flush();
     if (now() >= machine_.next_tick()) apply(machine_.tick(now()));
+    if (now() >= next_settle_) {
+        next_settle_ = now() + settle_every;
+        settle_records();
+        tell_progress();
+    }
 }
 
 Instant AppDriver::next_tick() const {
+    if (!begun_) return Instant::max();
     return unstored_ ? std::min(next_store_, machine_.next_tick()) : machine_.next_tick();
 }
 
 std::vector<chain::Message> AppDriver::receive(const NodeName& from, const std::vector<chain::Message>& messages) {
-    answering_ = from;
+    // Its database may be new, and nothing may be said in its name before that is stored.
+    if (!begun_) throw Error(ErrorKind::busy, "this agent is starting");
     answer_.clear();
-    for (const auto& message : messages) apply(machine_.receive(now(), from, message));
-    answering_.reset();
+    {
+        const Answering scope(answering_, from);
+        for (const auto& message : messages) apply(machine_.receive(now(), from, message));
+    }
     if (unstored_) throw Error(ErrorKind::io, "the state could not be stored; nothing was accepted");
     return std::move(answer_);
 }
@@ -131,7 +160,20 @@ void AppDriver::set_drained(bool drained) {
 }
 
 Snapshot AppDriver::snapshot() const {
-    return {machine_.view(now()), context_.service.ready(), app_up_};
+    return {machine_.view(now()), context_.service.ready(), app_up_, listening()};
+}
+
+bool AppDriver::listening() const {
+    if (!begun_) return true;
+    if (now() - started_ >= listen_for) return false;
+    return std::ranges::any_of(machine_.view(now()).peers,
+                               [](const chain::PeerView& peer) { return peer.silent_ms < 0; });
+}
+
+std::string AppDriver::why_bad(const CommitId& commit) const {
+    const auto& bad = machine_.durable().bad;
+    const auto it = bad.find(commit);
+    return it == bad.end() ? std::string() : it->second.reason.empty() ? std::string("it failed") : it->second.reason;
 }
 
 CommitId AppDriver::current_commit() const {
@@ -191,7 +233,32 @@ void AppDriver::flush() {
     while (!pending_.empty()) {
         const chain::Action action = std::move(pending_.front());
         pending_.pop_front();
-        std::visit([this](const auto& some) { carry_out(some); }, action);
+        try {
+            std::visit([this](const auto& some) { carry_out(some); }, action);
+        } catch (const Error& error) {
+            // Each is repeated by the protocol or only shown to people; the ones behind it must not be lost with it.
+            log::error("chain", "could not be carried out", {{"app", context_.app.name}, {"reason", error.text()}});
+        }
+    }
+}
+
+void AppDriver::settle_records() {
+    const auto& durable = machine_.durable();
+    const auto view = machine_.view(now());
+    for (const auto& record : context_.store.builds.unfinished()) {
+        const wire::Target target{record.rollout, record.attempt};
+        const bool claimed = durable.claim && durable.claim->rollout.target() == target;
+        const bool wanted = view.wanted && view.wanted->target() == target;
+        if (record.app != context_.app.name || claimed || wanted || runner_.has(target)) continue;
+        const auto failure = durable.failed.find(target.key);
+        if (failure != durable.failed.end() && failure->second.attempt >= target.attempt) {
+            const bool here = failure->second.node == context_.config.self && failure->second.kind == chain::FailureKind::failed;
+            runner_.finish(target, here ? wire::BuildState::failed : wire::BuildState::cancelled, failure->second.reason);
+        } else if (durable.current && durable.current->target() == target) {
+            runner_.finish(target, wire::BuildState::succeeded, {});
+        } else if (durable.current && durable.current->key > target.key) {
+            runner_.finish(target, wire::BuildState::superseded, fmt::format("superseded by {}", durable.current->key.id));
+        }
     }
 }
 
@@ -210,8 +277,8 @@ void AppDriver::carry_out(const chain::Send& send) {
 }
 
 void AppDriver::carry_out(const chain::StartBuild& start) {
-    context_.store.rollouts.upsert({start.rollout, store::RolloutState::running, {}, to_epoch_ms(context_.clock.wall())});
     runner_.prepare(start.rollout, start.ahead);
+    context_.store.rollouts.upsert({start.rollout, store::RolloutState::running, {}, to_epoch_ms(context_.clock.wall())});
 }
 
 void AppDriver::carry_out(const chain::CancelBuild& cancel) { runner_.cancel(cancel.target, cancel.as, cancel.reason); }
@@ -233,9 +300,7 @@ void AppDriver::carry_out(const chain::Restore& restore) {
 }
 
 void AppDriver::carry_out(const chain::BringUp&) {
-    const auto& current = machine_.durable().current;
-    if (!current) return;
-    runner_.bring_up(*current);
+    runner_.bring_up(machine_.durable().current.value_or(wire::Rollout{}));
 }
 
 void AppDriver::carry_out(const chain::Note& note) {
@@ -312,6 +377,29 @@ void AppDriver::update_progress(const store::BuildRecord& record) {
     if (record.state == wire::BuildState::succeeded) row.current = record.commit;
     context_.store.rollouts.put_progress(app, row);
     publish(row);
+}
+
+void AppDriver::tell_progress() {
+    const auto& current = machine_.durable().current;
+    const auto& rollouts = context_.store.rollouts;
+    if (current && !context_.store.builds.for_rollout(context_.app.name, current->key.id) &&
+        !rollouts.progress(context_.app.name, current->key.id, context_.config.self)) {
+        // A roll-back to what runs here already: nothing was built, and it is done all the same.
+        wire::NodeProgress row;
+        row.node = context_.config.self;
+        row.rollout = current->key;
+        row.version = static_cast<std::uint64_t>(to_epoch_ms(context_.clock.wall()));
+        row.stage = wire::Stage::done;
+        row.state = wire::BuildState::succeeded;
+        row.since_ms = row.started_ms = row.finished_ms = to_epoch_ms(context_.clock.wall());
+        row.current = current->commit;
+        row.message = "this node ran that commit already";
+        context_.store.rollouts.put_progress(context_.app.name, row);
+    }
+    // Letters get lost while a peer or this agent is away: how it stands is said again.
+    const auto newest = machine_.view(now()).newest;
+    if (!newest) return;
+    if (const auto row = rollouts.progress(context_.app.name, newest->key.id, context_.config.self)) publish(*row);
 }
 
 void AppDriver::publish(const wire::NodeProgress& row) {

@@ -21,6 +21,7 @@ struct Snapshot {
     chain::View view;
     bool in_service = true;   ///< what GET /health/APP answers
     bool app_up = true;
+    bool listening = false;   ///< just started: its peers may know of a newer rollout
 };
 
 struct DriverContext {
@@ -61,6 +62,8 @@ class AppDriver final : private RunnerEvents {
     void health(bool app_up);
     void set_drained(bool drained);
     [[nodiscard]] Snapshot snapshot() const;
+    /// Why a commit must not be deployed but by name, as the fleet knows it; empty when it may.
+    [[nodiscard]] std::string why_bad(const CommitId& commit) const;
     /// What this node runs; empty when nothing.
     [[nodiscard]] CommitId current_commit() const;
     [[nodiscard]] Runner& runner() { return runner_; }
@@ -86,6 +89,11 @@ class AppDriver final : private RunnerEvents {
     void carry_out(const chain::BringUp&);
     void carry_out(const chain::Note& note);
     void note_waiting();
+    /// Ends the records of builds that nobody works on or wants any more: what a crash or a late cancel left behind.
+    void settle_records();
+    /// Says again how this node stands with the newest rollout.
+    void tell_progress();
+    [[nodiscard]] bool listening() const;
     void judge_service();
     [[nodiscard]] bool behind() const;
     void update_progress(const store::BuildRecord& record);
@@ -102,6 +110,8 @@ class AppDriver final : private RunnerEvents {
     std::vector<chain::Message> answer_;
     std::string waits_for_;                  ///< as last noted in the build's record
     bool app_up_ = true;
+    bool begun_ = false;                     ///< start() was called
+    Instant next_settle_{};
     bool catching_up_ = false;               ///< came back from the dead: does not serve before it has the fleet's release
     Instant started_{};
     Runner runner_;                          ///< last: its thread calls the functions above

@@ -98,7 +98,11 @@ void Outbox::work(const std::stop_token& stop) {
         connections_.try_emplace(peer, base_url(config_, peer), client_options(config_));
         lock.unlock();
         const PeerAnswer answer = deliver(peer, letter);
-        if (letter.on_answer) letter.on_answer(answer);
+        try {
+            if (letter.on_answer) letter.on_answer(answer);
+        } catch (const Error& error) {
+            log::warning("peer", "an answer could not be taken in", {{"peer", peer}, {"reason", error.text()}});
+        }
         lock.lock();
         busy_.erase(peer);
         if (!answer && queues_[peer].size() > 1) {
