@@ -194,6 +194,7 @@ class Core {
     [[nodiscard]] std::string asking_text() const;
     [[nodiscard]] std::string out_text() const;
     [[nodiscard]] std::string idle_text() const;
+    [[nodiscard]] std::string disowned_text() const;
     void note_waiting();
 
     Settings s_;

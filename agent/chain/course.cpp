@@ -182,7 +182,8 @@ Hold Core::hold() const {
     const auto* known = wanted();
     if (!known) {
         const auto* lead = leading();
-        return lead && is_member() && behind(*lead) ? Hold::away : Hold::nothing;
+        const bool elsewhere_only = lead && lead->ended && !lead->proven;  // a job without a switch
+        return lead && !elsewhere_only && is_member() && behind(*lead) ? Hold::away : Hold::nothing;
     }
     if (!build_ || !build_->ready || build_->ahead) return Hold::building;
     if (frozen()) return Hold::frozen;

@@ -50,15 +50,15 @@ void Core::merge_whole(const NodeName& from, const Whole& whole) {
     }
     for (const auto& [key, state] : whole.once) merge_once(key, state);
     for (const auto& [commit, why] : whole.bad) mark_bad(commit, why.reason);
+    if (d_.may_grant || !rules_.sync) return;
+    // A new database does not know what its predecessor granted: every claim that anybody knows of is taken over, and
+    // each ends as any other: by its release, or by inquiring.
     for (const auto& [node, ticket] : whole.done) {
         const auto identity = d_.identities.find(node);
         if (node != s_.self && identity != d_.identities.end() && identity->second.incarnation == ticket.incarnation) {
             apply_release(node, ticket);
         }
     }
-    if (d_.may_grant || !rules_.sync) return;
-    // A new database does not know what its predecessor granted: every claim that anybody knows of is taken over, and
-    // each ends as any other: by its release, or by inquiring.
     for (const auto& grant : whole.grants) adopt_claim(grant);
     if (whole.claim && whole.claim->node == from) adopt_claim(*whole.claim);
 }

@@ -57,7 +57,17 @@ std::string Core::out_text() const {
     return "";
 }
 
+std::string Core::disowned_text() const {
+    if (!is_forgotten(s_.self)) {
+        return fmt::format("a person: peers know {0} with another database; once its app is in service, "
+                           "`baton accept {0}`", s_.self);
+    }
+    return fmt::format("a person: this node was forgotten; remove its database, restart the agent, then "
+                       "`baton accept {}`", s_.self);
+}
+
 std::string Core::idle_text() const {
+    if (disowned() && rules_.wiped_wait) return disowned_text();
     if (d_.duty) {
         const auto found = d_.known.find(d_.duty->target.key);
         const auto list = found == d_.known.end() ? std::vector<NodeName>{} : walk_list();
@@ -70,12 +80,6 @@ std::string Core::idle_text() const {
     const auto* lead = leading();
     switch (held) {
         case Hold::nothing:
-            if (disowned()) {
-                return is_forgotten(s_.self)
-                           ? fmt::format("a person: this node was forgotten; remove its database, restart the agent, "
-                                         "then `baton accept {}`", s_.self)
-                           : fmt::format("a person: peers know {0} with another database; `baton accept {0}`", s_.self);
-            }
             if (!d_.may_grant) return "every peer to be heard, since this database is new";
             return "";
         case Hold::away:
@@ -91,8 +95,7 @@ std::string Core::idle_text() const {
         case Hold::frozen:
             return fmt::format("the end of the freeze by {}: {}", d_.freeze.note->who, d_.freeze.note->reason);
         case Hold::bring_up: return "the app, which was down when the agent started";
-        case Hold::barred:
-            return fmt::format("a person: peers know {0} with another database; `baton accept {0}`", s_.self);
+        case Hold::barred: return disowned_text();
         case Hold::min_healthy: {
             unsigned needed = 0;
             const auto serving = serving_others(needed);

@@ -43,7 +43,7 @@ void World::crash(Host& host, const char* why) {
     host.tick_at = -1;
     if (chance_.happens(s_.reboot)) host.up = false;  // the machine went with it
     if (!host.dead) {
-        after(chance_.between(30, 2'500), [this, index = host.index] { start_agent(hosts_[index]); });
+        after(chance_.between(30, s_.restart_ms), [this, index = host.index] { start_agent(hosts_[index]); });
     }
 }
 

@@ -30,6 +30,21 @@ chain::Timing quick_timing() {
     return timing;
 }
 
+/// Everybody goes for everything at once: what keeps them apart are permits alone.
+void make_eager(Chance& chance, Scenario& s) {
+    s.timing.catch_up_after = Milliseconds(chance.between(50, 600));
+    s.timing.catch_up_grace = Milliseconds(chance.between(10, 200));
+    s.timing.sync_every = Milliseconds(chance.between(300, 1'500));
+    s.policy.canary = 0;
+    s.policy.prepare_ahead = std::nullopt;
+    s.restart_ms = 400;
+    for (auto& push : s.pushes) {
+        for (std::size_t node = 0; node < s.members.size(); ++node) {
+            if (chance.happens(0.5)) push.nodes.push_back(node);
+        }
+    }
+}
+
 void draw_policy(Chance& chance, Scenario& s) {
     auto& policy = s.policy;
     policy.canary = static_cast<unsigned>(chance.below_or(2));
@@ -123,6 +138,7 @@ Scenario draw_scenario(std::uint64_t seed) {
     draw_policy(chance, s);
     draw_commits(chance, s);
     draw_faults(chance, s);
+    if (chance.happens(0.4)) make_eager(chance, s);
     return s;
 }
 

@@ -55,6 +55,7 @@ struct Scenario {
     std::vector<NodeName> voters;      ///< empty: members and witnesses
     std::int64_t build_ms = 800;       ///< at most
     std::int64_t switch_ms = 2'000;    ///< at most
+    std::int64_t restart_ms = 2'500;   ///< a killed agent is back after at most this
     bool exact_switch = false;         ///< every switch takes switch_ms
     unsigned lanes = 1;
     config::RolloutPolicy policy;
