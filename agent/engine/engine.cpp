@@ -34,15 +34,25 @@ Engine::Engine(const config::AgentConfig& config, store::Store& store, const Clo
     }
 }
 
+bool Engine::begin(AppDriver& driver, const std::stop_token& stop) {
+    try {
+        const auto current = call([&driver] { return driver.current_commit(); });
+        const bool up = driver.runner().healthy_now(current, stop);
+        call([&driver, up] { driver.start(up); });
+        return true;
+    } catch (const Error& error) {
+        log::error("engine", "an app cannot begin yet", {{"reason", error.text()}});
+        return false;
+    }
+}
+
 Engine::~Engine() { stop(0ms); }
 
 void Engine::start() {
     thread_ = std::jthread([this](const std::stop_token& stop) { loop(stop); });
     health_thread_ = std::jthread([this](const std::stop_token& stop) {
         for (const auto& [name, driver] : drivers_) {
-            const auto current = call([&driver = *driver] { return driver.current_commit(); });
-            const bool up = driver->runner().healthy_now(current, stop);
-            call([&driver = *driver, up] { driver.start(up); });
+            while (!stop.stop_requested() && !begin(*driver, stop)) std::this_thread::sleep_for(100ms);
         }
         watch_health(stop);
     });
@@ -65,6 +75,7 @@ void Engine::stop(Milliseconds grace) {
 void Engine::post(std::function<void()> work) {
     {
         const std::lock_guard lock(mutex_);
+        if (ended_) throw Error(ErrorKind::busy, "the agent is ending");
         if (inbox_.size() >= most_waiting) throw Error(ErrorKind::busy, "too much waits for the agent's engine");
         inbox_.push_back(std::move(work));
     }
@@ -90,7 +101,35 @@ void Engine::loop(const std::stop_token& stop) {
                 log::warning("engine", "could not take something in", {{"reason", error.text()}});
             }
         }
-        for (const auto& [name, driver] : drivers_) driver->tick();
+        for (const auto& [name, driver] : drivers_) {
+            try {
+                driver->tick();
+            } catch (const Error& error) {
+                log::error("engine", "a tick failed", {{"app", name}, {"reason", error.text()}});
+            }
+        }
+    }
+    // Who still waits for an answer gets one now.
+    std::deque<std::function<void()>> unanswered;
+    {
+        const std::lock_guard lock(mutex_);
+        ended_ = true;
+        unanswered.swap(inbox_);
+    }
+}
+
+void Engine::look(AppDriver& driver, const std::stop_token& stop) {
+    try {
+        // While a switch runs its own stages judge the app.
+        const auto [current, switching] =
+            call([&driver] { return std::pair(driver.current_commit(), driver.switching()); });
+        if (switching) return;
+        const bool up = driver.runner().healthy_now(current, stop);
+        call([&driver, up] {
+            if (!driver.switching()) driver.health(up);
+        });
+    } catch (const Error& error) {
+        if (!stop.stop_requested()) log::warning("engine", "cannot look at an app's health", {{"reason", error.text()}});
     }
 }
 
@@ -104,14 +143,7 @@ void Engine::watch_health(const std::stop_token& stop) {
         }
         for (const auto& [name, driver] : drivers_) {
             if (stop.stop_requested()) return;
-            // While a switch runs its own stages judge the app.
-            const auto [current, switching] = call(
-                [&driver = *driver] { return std::pair(driver.current_commit(), driver.switching()); });
-            if (switching) continue;
-            const bool up = driver->runner().healthy_now(current, stop);
-            call([&driver = *driver, up] {
-                if (!driver.switching()) driver.health(up);
-            });
+            look(*driver, stop);
         }
     }
 }
@@ -137,14 +169,19 @@ PeerExchange Engine::exchange(const AppName& app, const NodeName& from, const Pe
     });
 }
 
-void Engine::offer(const wire::Rollout& rollout) {
+wire::RolloutKey Engine::offer(const wire::Rollout& rollout, const RolloutId& id) {
     auto& target = driver(rollout.app);
-    call([&target, rollout] { target.offer(rollout); });
+    return call([&target, rollout, id] {
+        auto offered = rollout;
+        offered.key = target.next_key(id);
+        target.offer(offered);
+        return offered.key;
+    });
 }
 
-wire::RolloutKey Engine::next_key(const AppName& app, const RolloutId& id) {
+std::string Engine::why_bad(const AppName& app, const CommitId& commit) {
     auto& target = driver(app);
-    return call([&target, id] { return target.next_key(id); });
+    return call([&target, commit] { return target.why_bad(commit); });
 }
 
 bool Engine::order(const AppName& app, const chain::Order& order, const std::string& who, Milliseconds within) {

@@ -45,9 +45,10 @@ class Engine {
 
     /// Everything that a peer's request says, stored before this returns; the answer goes back to it.
     PeerExchange exchange(const AppName& app, const NodeName& from, const PeerExchange& said);
-    /// A rollout that begins here.
-    void offer(const wire::Rollout& rollout);
-    [[nodiscard]] wire::RolloutKey next_key(const AppName& app, const RolloutId& id);
+    /// A rollout that begins here. Its key is made of `id` in the same moment, so that it is the newest heard of.
+    wire::RolloutKey offer(const wire::Rollout& rollout, const RolloutId& id);
+    /// Why a commit must not be deployed but by name, as the fleet knows it; empty when it may.
+    [[nodiscard]] std::string why_bad(const AppName& app, const CommitId& commit);
     /// Gives an order and waits until a majority has it, at most `within`. False: it is stored here, and being spread.
     bool order(const AppName& app, const chain::Order& order, const std::string& who, Milliseconds within);
     bool cancel_build(const AppName& app, const wire::Target& target, const std::string& reason);
@@ -69,7 +70,11 @@ class Engine {
         if (result.wait_for(call_deadline) != std::future_status::ready) {
             throw Error(ErrorKind::busy, "the agent is busy; nothing was changed that was not answered; try again");
         }
-        return result.get();
+        try {
+            return result.get();
+        } catch (const std::future_error&) {
+            throw Error(ErrorKind::busy, "the agent is ending");
+        }
     }
 
     static constexpr std::chrono::seconds call_deadline{10};
@@ -77,6 +82,8 @@ class Engine {
   private:
     void loop(const std::stop_token& stop);
     [[nodiscard]] AppDriver& driver(const AppName& app) const;
+    [[nodiscard]] bool begin(AppDriver& driver, const std::stop_token& stop);
+    void look(AppDriver& driver, const std::stop_token& stop);
     void watch_health(const std::stop_token& stop);
 
     const config::AgentConfig& config_;
@@ -86,6 +93,7 @@ class Engine {
     std::mutex mutex_;
     std::condition_variable_any wake_;
     std::deque<std::function<void()>> inbox_;   // under mutex_
+    bool ended_ = false;                        // under mutex_: the thread has ended, nobody would answer
     std::map<AppName, std::unique_ptr<AppDriver>> drivers_;
     std::jthread thread_;
     std::jthread health_thread_;

@@ -29,6 +29,9 @@ constexpr std::int64_t alive_ms = 15'000;
 constexpr auto retry_after = 5s;
 constexpr auto give_up_after = 6h;
 
+/// Set while something was held by a freeze: its end, which may be ordered on any node, lets it go on.
+constexpr std::string_view held_by_freeze = "held_by_freeze";
+
 bool passes(ErrorKind kind) {
     switch (kind) {
         case ErrorKind::unreachable:
@@ -44,6 +47,14 @@ bool only_looks(const store::QueueItem& item) {
     return !item.by_name && std::ranges::all_of(item.causes, [](const wire::Cause& cause) {
                return cause.kind == wire::CauseKind::poll || cause.kind == wire::CauseKind::webhook;
            });
+}
+
+/// Why a program's trigger does not bring a commit back that a person has taken away; empty when none did.
+std::string taken_back(const chain::View& view, const CommitId& commit) {
+    if (!view.newest) return {};
+    if (view.newest->kind == wire::RolloutKind::rollback && view.newest->undoes == commit) return "was rolled back";
+    const bool halted = view.newest_halted && view.newest->commit == commit && view.halted_because.starts_with("halted by");
+    return halted ? "is " + view.halted_because : std::string();
 }
 
 store::QueueOutcome held(std::string reason) { return {store::QueueState::held, {}, 0, std::move(reason)}; }
@@ -94,6 +105,7 @@ void Starter::work(const std::stop_token& stop) {
     while (!stop.stop_requested()) {
         try {
             if (!store_.flags.has(AppName(), store::flag::quieting_down)) {
+                queue_thawed();
                 for (const auto& item : store_.queue.due(to_epoch_ms(clock_.wall()))) {
                     if (stop.stop_requested()) return;
                     const auto retry = next_try_.find(item.id);
@@ -107,6 +119,18 @@ void Starter::work(const std::stop_token& stop) {
     }
 }
 
+void Starter::queue_thawed() {
+    for (const auto& [name, app] : config_.apps) {
+        if (!store_.flags.has(name, held_by_freeze) || engine_.snapshot(name).view.frozen) continue;
+        store::QueueItem item;
+        item.app = name;
+        item.causes = {{wire::CauseKind::poll, "Held by a freeze that has ended", {}, {}}};
+        item.created_ms = item.due_ms = to_epoch_ms(clock_.wall());
+        store_.queue.add_or_coalesce(item);
+        store_.flags.erase(name, held_by_freeze);
+    }
+}
+
 void Starter::take(const store::QueueItem& item, const std::stop_token& stop) {
     store::QueueOutcome outcome;
     try {
@@ -115,7 +139,7 @@ void Starter::take(const store::QueueItem& item, const std::stop_token& stop) {
         if (stop.stop_requested()) return;
         const bool expired = clock_.wall() - from_epoch_ms(item.created_ms) > give_up_after;
         if (passes(error.kind()) && !expired) {
-            next_try_[item.id] = clock_.now() + retry_after;
+            next_try_[item.id] = clock_.now() + (error.kind() == ErrorKind::busy ? longest_nap : retry_after);
             log::warning("starter", "trigger waits and will be tried again",
                          {{"app", item.app}, {"queue_id", item.id}, {"reason", error.text()}});
             return;
@@ -132,9 +156,12 @@ void Starter::take(const store::QueueItem& item, const std::stop_token& stop) {
 }
 
 store::QueueOutcome Starter::decide(const config::App& app, const store::QueueItem& item, const std::stop_token& stop) {
-    const auto snapshot = engine_.snapshot(app.name);
-    if (snapshot.view.frozen && !item.by_name) {
-        return held(fmt::format("frozen by {}: {}", snapshot.view.frozen->who, snapshot.view.frozen->reason));
+    if (const auto frozen = engine_.snapshot(app.name).view.frozen; frozen && !item.by_name) {
+        store_.flags.set(app.name, held_by_freeze, "yes");
+        return held(fmt::format("frozen by {}: {}", frozen->who, frozen->reason));
+    }
+    if (!item.by_name && engine_.snapshot(app.name).listening) {
+        throw Error(ErrorKind::busy, "this agent has just started and asks its peers what is newest");
     }
     const git::Mirror mirror = mirror_of(config_, app);
     CommitId tip;
@@ -151,19 +178,25 @@ store::QueueOutcome Starter::decide(const config::App& app, const store::QueueIt
         if (!resolved) throw Error(ErrorKind::not_found, fmt::format("no commit '{}' in {}", item.commit, app.branch));
         commit = *resolved;
     }
+    // Looked at after the fetch, which may take long: peers may have started the very same meanwhile.
+    const auto snapshot = engine_.snapshot(app.name);
     const auto& newest = snapshot.view.newest;
     const bool newest_stands = newest && newest->commit == commit && !snapshot.view.newest_halted;
     if (only_looks(item)) {
         if (newest_stands) return {store::QueueState::started, newest->key.id, 0, "nothing new"};
-        if (store_.flags.has(app.name, fmt::format("{}{}", store::flag::bad_commit, commit))) {
-            return held(fmt::format("commit {} was rolled back or halted; a person can deploy it by name: baton trigger {} "
-                                    "--commit {}",
-                                    commit.str().substr(0, 12), app.name, commit));
+        if (const auto why = engine_.why_bad(app.name, commit); !why.empty()) {
+            return held(fmt::format("commit {} was rolled back or halted ({}); a person can deploy it by name: baton trigger "
+                                    "{} --commit {}",
+                                    commit.str().substr(0, 12), why, app.name, commit));
         }
         if (newest && newest->commit == commit) {
             return held(fmt::format("commit {} is halted; a person can start it again: baton resume {}",
                                     commit.str().substr(0, 12), app.name));
         }
+    }
+    if (const auto why = taken_back(snapshot.view, commit); !why.empty() && !item.by_name) {
+        return held(fmt::format("commit {} {}; a person can deploy it by name: baton trigger {} --commit {}",
+                                commit.str().substr(0, 12), why, app.name, commit));
     }
     if (newest_stands && !item.by_name && snapshot.view.current &&
         snapshot.view.current->commit != commit) {
@@ -186,10 +219,8 @@ store::QueueOutcome Starter::decide(const config::App& app, const store::QueueIt
     rollout.subject = info.subject;
     rollout.parameters = item.parameters;
     rollout.by_name = item.by_name;
-    rollout.key = engine_.next_key(app.name, new_rollout_id(clock_.wall()));
-    if (item.by_name) store_.flags.erase(app.name, fmt::format("{}{}", store::flag::bad_commit, commit));
-    engine_.offer(rollout);
-    return {store::QueueState::started, rollout.key.id, 0, {}};
+    const auto key = engine_.offer(rollout, new_rollout_id(clock_.wall()));
+    return {store::QueueState::started, key.id, 0, {}};
 }
 
 bool Starter::first_alive(const AppName& app) {
@@ -246,11 +277,16 @@ void Starter::maintain_mirrors(const std::stop_token& stop) {
 
 void Starter::poll_app(const config::App& app, const std::stop_token& stop) {
     if (store_.flags.has(app.name, store::flag::disabled) || !first_alive(app.name)) return;
+    // A node that knows less than its peers would take what runs everywhere for news.
+    const auto snapshot = engine_.snapshot(app.name);
+    if (snapshot.listening || !snapshot.view.may_grant) return;
     const auto tip = mirror_of(config_, app).remote_tip(stop, clock_.now() + poll_deadline);
     if (!tip) throw Error(ErrorKind::not_found, fmt::format("the repository has no branch '{}'", app.branch));
     const auto seen = store_.flags.get(app.name, store::flag::polled_tip);
-    if (seen == tip->str()) return;
     const auto view = engine_.snapshot(app.name).view;
+    // Together with what was newest then: if that has changed since, the tip has to be judged anew.
+    const auto look = fmt::format("{} {}", *tip, view.newest ? view.newest->key.id.str() : std::string());
+    if (seen == look) return;
     if (!view.newest || view.newest->commit != *tip) {
         store::QueueItem item;
         item.app = app.name;
@@ -259,7 +295,7 @@ void Starter::poll_app(const config::App& app, const std::stop_token& stop) {
         store_.queue.add_or_coalesce(item);
         wake();
     }
-    store_.flags.set(app.name, store::flag::polled_tip, tip->str());
+    store_.flags.set(app.name, store::flag::polled_tip, look);
 }
 
 }  // namespace baton::engine

@@ -31,6 +31,8 @@ class Starter {
 
   private:
     void work(const std::stop_token& stop);
+    /// What a freeze held is looked at once it has ended.
+    void queue_thawed();
     void poll(const std::stop_token& stop);
     void take(const store::QueueItem& item, const std::stop_token& stop);
     [[nodiscard]] store::QueueOutcome decide(const config::App& app, const store::QueueItem& item,

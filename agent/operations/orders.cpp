@@ -134,7 +134,6 @@ std::string Operations::resume(const AppName& app, const Caller& caller) {
     const auto newest = newest_of(view, app);
     if (!view.newest_halted) throw Error(ErrorKind::conflict, fmt::format("rollout {} is not halted", newest.key.id));
     record(caller, "resume", app, fmt::format("{} {}", newest.key.id, newest.commit));
-    store_.flags.erase(app, fmt::format("{}{}", store::flag::bad_commit, newest.commit));
     const bool known = engine_.order(app, chain::Retry{newest.target()}, caller.who, majority_wait);
     return fmt::format("rollout {} is tried again{}", newest.key.id, spread(known));
 }
@@ -168,19 +167,17 @@ std::string Operations::rollback(const AppName& app, const CommitId& to, const C
     rollout.app = app;
     rollout.commit = commit;
     rollout.kind = wire::RolloutKind::rollback;
-    rollout.undoes = newest.commit;
+    // Every node that hears of the rollout remembers the commit as bad.
+    if (newest.commit != commit) rollout.undoes = newest.commit;
     rollout.started_on = config_.self;
     rollout.started_ms = to_epoch_ms(clock_.wall());
     rollout.cause = {wire::CauseKind::user, fmt::format("Rolled back by {}", caller.who), caller.who, caller.address};
     rollout.subject = fmt::format("Roll back {} to {}", newest.commit.str().substr(0, 12), commit.str().substr(0, 12));
     rollout.by_name = true;
-    rollout.key = engine_.next_key(app, new_rollout_id(clock_.wall()));
-    record(caller, "rollback", app, fmt::format("{} from {} to {}", rollout.key.id, newest.commit, commit));
-    if (newest.commit != commit) {
-        store_.flags.set(app, fmt::format("{}{}", store::flag::bad_commit, newest.commit), caller.who);
-    }
-    engine_.offer(rollout);
-    return fmt::format("rollout {} takes {} back to {}", rollout.key.id, app, commit.str().substr(0, 12));
+    const auto id = new_rollout_id(clock_.wall());
+    record(caller, "rollback", app, fmt::format("{} from {} to {}", id, newest.commit, commit));
+    engine_.offer(rollout, id);
+    return fmt::format("rollout {} takes {} back to {}", id, app, commit.str().substr(0, 12));
 }
 
 std::string Operations::freeze(const AppName& app, const std::string& reason, std::int64_t until_ms, const Caller& caller) {
