@@ -54,7 +54,7 @@ struct LogOptions {
 struct ListOptions {
     std::string app;
     unsigned limit = 20;
-    Milliseconds since{0};  ///< ledger: how far back; 0 is all
+    Milliseconds since{0};  ///< ledger: how far back; 0: as far as the agent says, 30 days
     bool json = false;
 };
 [[nodiscard]] int history(const Connection& connection, const ListOptions& options);

@@ -118,7 +118,7 @@ int ledger(const Connection& connection, const ListOptions& options) {
     target +=
         options.since.count() == 0 ? "0" : std::to_string(to_epoch_ms(SystemClock().wall() - options.since));
     if (!options.app.empty()) target += "&app=" + query_value(path_name("an app", options.app));
-    return show(AgentClient(connection), target, options.json, render_any);
+    return show(AgentClient(connection), target, options.json, render_ledger);
 }
 
 int audit(const Connection& connection, const ListOptions& options) {

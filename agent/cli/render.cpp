@@ -111,37 +111,6 @@ std::vector<std::string> node_row(const json::Value& node, std::int64_t now_ms) 
             remark};
 }
 
-std::string cell(const json::Value& value, const std::string& name) {
-    if (value.is_string()) return shown(value.get<std::string>());
-    if (value.is_null()) return "-";
-    if (value.is_number_integer() && name.ends_with("at_ms")) return when(value.get<std::int64_t>());
-    if (value.is_number_integer() && name.ends_with("_ms"))
-        return to_text(Milliseconds{value.get<std::int64_t>()});
-    return shown(json::dump(value));
-}
-
-/// Whether `value` is a list that can be a table.
-bool is_table(const json::Value& value) {
-    return value.is_array() && !value.empty() &&
-           std::ranges::all_of(value, [](const json::Value& row) { return row.is_object(); });
-}
-
-std::string render_rows(const json::Value& list) {
-    std::vector<std::string> names;
-    for (const auto& row : list) {
-        for (const auto& [name, value] : row.items()) {
-            if (std::ranges::find(names, name) == names.end()) names.push_back(name);
-        }
-    }
-    std::vector<std::vector<std::string>> rows{{}};
-    for (const auto& name : names) rows.front().push_back(shown(name));
-    for (const auto& row : list) {
-        auto& cells = rows.emplace_back();
-        for (const auto& name : names) cells.push_back(row.contains(name) ? cell(row.at(name), name) : "-");
-    }
-    return table(rows, "  ");
-}
-
 }  // namespace
 
 std::string text_of(const json::Value& object, std::string_view name) {
@@ -266,23 +235,6 @@ std::string render_audit(const json::Value& audit) {
                         shown(text_of(entry, "app")), shown(text_of(entry, "detail"), 200)});
     }
     return rows.size() == 1 ? "nothing was done yet\n" : table(rows);
-}
-
-std::string render_any(const json::Value& value) {
-    if (!value.is_object()) return json::dump(value) + "\n";
-    std::string text;
-    for (const auto& [name, member] : value.items()) {
-        if (is_table(member)) {
-            text += fmt::format("{}:\n{}", shown(name), render_rows(member));
-        } else if (member.is_object() && !member.empty()) {
-            text += fmt::format("{}:\n", shown(name));
-            for (const auto& [inner, what] : member.items())
-                text += fmt::format("  {}: {}\n", shown(inner), cell(what, inner));
-        } else {
-            text += fmt::format("{}: {}\n", shown(name), cell(member, name));
-        }
-    }
-    return text;
 }
 
 }  // namespace baton::cli

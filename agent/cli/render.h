@@ -27,8 +27,8 @@ namespace baton::cli {
 
 [[nodiscard]] std::string render_history(const json::Value& rollouts);
 [[nodiscard]] std::string render_audit(const json::Value& audit);
-/// Any object: its lists of objects as tables, the rest as `key: value`.
-[[nodiscard]] std::string render_any(const json::Value& value);
+/// `/api/v1/ledger`: what it comes to in sentences, then the sums.
+[[nodiscard]] std::string render_ledger(const json::Value& ledger);
 
 /// Members that may be missing, null or of another type.
 [[nodiscard]] std::string text_of(const json::Value& object, std::string_view name);

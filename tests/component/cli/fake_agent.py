@@ -108,7 +108,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(200, {"entries": [{"at_ms": NOW, "who": "ann", "address": "10.1.1.1", "action": "halt",
                                                   "app": "shop", "detail": "bad prices"}]})
         if url.path == "/api/v1/ledger":
-            return self.answer(200, {"rows": [{"node": "web1", "dark_ms": 1040, "cut": 0}], "sum": {"exposed_ms": 12}})
+            cost = {"deploys": 3, "measured": 1, "assumed": 1, "unknown": 1, "dark_ms": 1040, "exposed_ms": 1012,
+                    "assumed_exposed_ms": 500, "out_ms": 0, "drain_ms": 0, "restart_ms": 1300, "rejoin_ms": 0, "cut": 7,
+                    "visible_ms": 337.3, "request_chance": 0.0000039, "request_chance_measured": 0.0000019,
+                    "visit_chance": 0.00019}
+            return self.answer(200, {"since_ms": NOW - 86400000, "until_ms": NOW, "nodes": 3, "apps": 1,
+                                     "visit_requests": 50, "sum": cost, "by_node": [dict(cost, node="web1")],
+                                     "by_app": [], "by_rollout": [], "by_day": [dict(cost, day="2025-11-24")],
+                                     "rows": []})
         parts = url.path.split("/")
         if parts[4] == "secret":
             return self.error(401, "unauthorized", "who are you?")

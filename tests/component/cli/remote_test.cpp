@@ -122,8 +122,12 @@ TEST_CASE("cli: history, ledger and audit are tables, or JSON") {
     CHECK(json::parse(baton_cli({"history", "shop", "--json", "--agent", agent.url()}).out)
               .at("rollouts")
               .size() == 2);
-    CHECK_THAT(baton_cli({"ledger", "--app", "shop", "--since", "7d", "--agent", agent.url()}).out,
-               Contains("dark_ms") && Contains("1s40ms") && Contains("exposed_ms: 12ms"));
+    const auto ledger = baton_cli({"ledger", "shop", "--since", "7d", "--agent", agent.url()}).out;
+    CHECK_THAT(ledger, Contains("3 switches of 3 nodes, 1 measured, 1 assumed, 1 unknown") &&
+                           Contains("dark for 1s40ms on nodes in all, 1s12ms of it") && Contains("7 requests were cut"));
+    CHECK_THAT(ledger, Contains("337ms of total outage: 0.00039 % of all requests, and at most 0.019 % of visits of 50"));
+    CHECK_THAT(ledger, Contains("Of that 500ms are assumed; measured alone, it is 0.00019 %"));
+    CHECK_THAT(ledger, Contains("NODE  DEPLOYS") && Contains("web1") && Contains("2025-11-24"));
     CHECK_THAT(baton_cli({"audit", "--agent", agent.url()}).out, Contains("ann") && Contains("bad prices"));
     const auto requests = agent.requests();
     CHECK(requests[0].at("target") == "/api/v1/apps/shop/rollouts?limit=5");
