@@ -140,7 +140,7 @@ It goes on running until Ctrl-C. In another terminal:
   curl -X POST '{first.url}/job/shop/build?token={self.trigger_token}'
   cd {work} && $EDITOR shop/banner.py && git -c user.name=me -c user.email=me@example.com commit -am 'New words' && git push origin HEAD:main
   kill -9 {second.process.pid}    # {second.name}'s agent: the chain goes round it
-The page: {first.url}/    a shop: http://{first.host}:{WEB_PORT}/    everything lies in {self.directory}""")
+The API: {first.url}/api/v1/status    a shop: http://{first.host}:{WEB_PORT}/    everything lies in {self.directory}""")
         if self.haproxy:
             say(f"Through the load balancer: {self.lab.front_url}/    its view: {self.lab.stats_url[:-4]}")
 

@@ -48,7 +48,7 @@ apps:
     rollout:
       handoff_timeout: {handoff_timeout}
       max_unreachable: 1
-"""
+{app}"""
 
 
 def binary():
@@ -136,7 +136,7 @@ class Chain:
 
     NODES = ("web1", "web2", "web3")
 
-    def __init__(self, poll=True, triggers="", handoff_timeout="20s"):
+    def __init__(self, poll=True, triggers="", app="", handoff_timeout="20s"):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="baton-e2e-"))
         network = free_network()
         self.hosts = {name: f"{network}.{11 + index}" for index, name in enumerate(self.NODES)}
@@ -145,9 +145,11 @@ class Chain:
         write_secret(self.directory / "secrets" / "mini.token", APP_TOKEN + "\n")
         nodes = "".join(f'    - {{name: {name}, address: "{host}:{AGENT_PORT}"}}\n'
                         for name, host in self.hosts.items())
-        # `triggers`: further lines of that section, with {directory}.
+        # `triggers` and `app`: further lines of those sections, with {directory}.
         poll = ("      poll_interval: 1s\n" if poll else "") + triggers.format(directory=self.directory)
-        text = CONFIG.format(directory=self.directory, nodes=nodes.rstrip(), poll=poll, handoff_timeout=handoff_timeout)
+        text = CONFIG.format(directory=self.directory, nodes=nodes.rstrip(), poll=poll,
+                             handoff_timeout=handoff_timeout,
+                             app=app.format(directory=self.directory))
         self.repository = Repository.create(self.directory, "mini", HERE / "mini")
         self.first = self.repository.commit("The first version")
         self.repository.push()
