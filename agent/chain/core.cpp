@@ -44,7 +44,7 @@ Effects Core::finish() {
 void Core::decide() {
     establish();
     watch_leading();
-    if (const auto* known = wanted(); known && d_.phase == Phase::idle) adopt_rollback(*known);
+    if (const auto* known = wanted(); known && d_.phase == Phase::idle) adopt_same_commit(*known);
     walk();
     if (d_.phase == Phase::asking && rules_.second_look) {
         const auto* known = wanted();

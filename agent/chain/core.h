@@ -145,7 +145,7 @@ class Core {
     [[nodiscard]] bool behind(const Known& known) const;  ///< this node does not run it yet, nor a newer one
     void watch_leading();                              ///< catch up, adopt
     void assign(Known& known, bool walks);
-    void adopt_rollback(const Known& known);           ///< the node runs that commit already
+    void adopt_same_commit(const Known& known);        ///< nothing to do where that commit runs already
     void steer_build();
     void drop_build(wire::BuildState as, const std::string& reason);
     [[nodiscard]] Hold hold() const;
@@ -166,6 +166,7 @@ class Core {
     void resume_after_restart();
     void bake_or_finish();
     void finish_switch();
+    void succeed(const wire::RolloutKey& key);         ///< what follows from having it: proof, and the handoff
     void watch_bake();
     void watch_stuck();
     void after_failure(const wire::Rollout& rollout);  ///< policy on_failure

@@ -122,15 +122,19 @@ void Core::watch_leading() {
     }
 }
 
-void Core::adopt_rollback(const Known& known) {
-    if (known.rollout.kind != wire::RolloutKind::rollback) return;
+void Core::adopt_same_commit(const Known& known) {
     if (!d_.current || d_.current->commit != known.rollout.commit) return;
-    auto& mine = d_.known.at(known.rollout.key);
+    // A roll-back has reached this node when it runs the commit. So has a commit that a hook and a poll noticed both;
+    // a person who triggers a commit again wants it deployed again.
+    const auto cause = known.rollout.cause.kind;
+    const bool noticed = cause == wire::CauseKind::poll || cause == wire::CauseKind::webhook;
+    const bool same = known.rollout.kind == wire::RolloutKind::rollback ||
+                      (noticed && d_.current->parameters == known.rollout.parameters);
+    if (!same) return;
     if (build_) drop_build(wire::BuildState::superseded, "this node runs that commit already");
-    d_.current = mine.rollout;
-    mine.proven = true;
+    d_.current = known.rollout;
     changed();
-    owe_handoff(mine);
+    succeed(d_.current->key);
 }
 
 void Core::drop_build(wire::BuildState as, const std::string& reason) {

@@ -239,17 +239,20 @@ void Core::bake_or_finish() {
 }
 
 void Core::finish_switch() {
-    const auto rollout = d_.claim->rollout;
-    if (const auto it = d_.known.find(rollout.key); it != d_.known.end()) {
-        auto& known = it->second;
-        const auto canaries = std::min<std::size_t>(s_.policy.canary, s_.order.size());
-        if (!known.walks || rollout.kind == wire::RolloutKind::rollback || known.canaries + 1 >= canaries) {
-            set_proven(rollout.key);
-            d_.bad.erase(rollout.commit);
-        }
-        owe_handoff(known);
-    }
+    succeed(d_.claim->rollout.key);
     end_claim();
+}
+
+void Core::succeed(const wire::RolloutKey& key) {
+    const auto it = d_.known.find(key);
+    if (it == d_.known.end()) return;
+    const auto& known = it->second;
+    const auto canaries = std::min<std::size_t>(s_.policy.canary, s_.order.size());
+    if (!known.walks || known.rollout.kind == wire::RolloutKind::rollback || known.canaries + 1 >= canaries) {
+        set_proven(key);
+        if (d_.bad.erase(known.rollout.commit) > 0) changed();
+    }
+    owe_handoff(known);
 }
 
 void Core::watch_bake() {

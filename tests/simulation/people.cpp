@@ -62,6 +62,7 @@ void World::push(const Push& push, std::size_t which, int tries) {
     rollout.commit = s_.commits[push.commit].id;
     rollout.started_on = host.name;
     rollout.started_ms = wall;
+    rollout.cause.kind = which == 0 ? wire::CauseKind::user : wire::CauseKind::poll;
     trace("{} is offered commit {} as {}", host.name, push.commit + 1, rollout.key.id);
     input(host, [&](chain::Machine& machine) { return machine.offer(instant(), rollout); });
 }

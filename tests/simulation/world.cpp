@@ -13,6 +13,7 @@ namespace baton::simulation {
 namespace {
 
 constexpr std::int64_t watch_after_ms = 8'000;
+constexpr std::int64_t queued_rollout_ms = 30'000;
 constexpr std::size_t most_violations = 5;
 
 bool later_event(std::int64_t left_at, std::uint64_t left_order, std::int64_t right_at, std::uint64_t right_order) {
@@ -66,6 +67,11 @@ Outcome World::run() {
         std::int64_t next_look = now_;
         std::string missing;
         bool converged = false;
+        // In a queue each waiting rollout has its time; a superseded one has none.
+        const bool queue = s_.policy.on_new_commit == config::OnNewCommit::queue;
+        std::size_t offers = 0;
+        for (const auto& push : s_.pushes) offers += push.nodes.size();
+        if (queue) converge_within_ms_ += static_cast<std::int64_t>(offers) * queued_rollout_ms;
         run_until(healed + converge_within_ms_, [&] {
             if (now_ < next_look) return false;
             next_look = now_ + 200;

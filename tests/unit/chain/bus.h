@@ -82,7 +82,7 @@ class Bus {
     }
 
     void feed(const NodeName& name, const std::function<Effects(Machine&)>& give) {
-        auto& node = nodes.at(name);
+        auto& node = nodes[name];
         if (!node.machine) return;
         auto effects = give(*node.machine);
         if (effects.store) node.disk = node.machine->durable();
