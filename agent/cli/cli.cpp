@@ -299,6 +299,8 @@ void add_orders(CLI::App& root, Chosen& chosen) {
          "A switch that has begun is finished or undone."},
         {"resume", "Try the halted or failed rollout once more", ""},
         {"promote", "End the canary's wait: go on with the other nodes now", ""},
+        {"force", "Let the agent's own node switch without a majority of permits, once",
+         "On your own word, which is recorded: make sure first that no other node is out of service."},
         {"freeze", "Start nothing until unfreeze; what runs is finished",
          "Example: baton freeze shop --reason \"sale\" --for 2d"},
         {"unfreeze", "End a freeze; what was held goes on", ""},

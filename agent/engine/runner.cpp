@@ -10,7 +10,9 @@
 
 #include "agent/build/publisher.h"
 #include "agent/build/step_environment.h"
+#include "agent/engine/console.h"
 #include "agent/engine/recorder.h"
+#include "agent/engine/settings.h"
 #include "common/config/load.h"
 #include "common/error.h"
 #include "common/file.h"
@@ -229,6 +231,7 @@ store::BuildRecord Runner::begin_record(const wire::Rollout& rollout, bool ahead
     record.parameters = rollout.parameters;
     if (ahead) record.message = "ahead of its turn";
     record.number = context_.store.builds.insert(record);
+    write_console_head(paths_.log(record.number), record.causes, context_.config.self);
     return record;
 }
 
@@ -255,6 +258,7 @@ build::BuildSpec Runner::spec_for(const store::BuildRecord& record, const wire::
     spec.last_green_tests = context_.store.builds.last_green_test_count(record.app);
     spec.service = &context_.service;
     spec.fetch_from_peers = context_.fetch_from_peers;
+    spec.secrets = secrets_of(context_.app, rollout.parameters);
     return spec;
 }
 
@@ -274,6 +278,7 @@ void Runner::end_record(store::BuildRecord& record, BuildState state, const std:
     record.message = message;
     if (state == BuildState::succeeded) record.stage = Stage::done;
     record.finished_ms = to_epoch_ms(context_.clock.wall());
+    write_console_tail(paths_.log(record.number), state);
     try {
         context_.store.builds.save(record);
     } catch (const Error& error) {

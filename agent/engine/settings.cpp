@@ -4,6 +4,8 @@
 
 #include "agent/build/app_mirror.h"
 #include "agent/engine/runner.h"
+#include "common/error.h"
+#include "common/file.h"
 
 namespace baton::engine {
 
@@ -23,6 +25,27 @@ chain::Settings machine_settings(const config::AgentConfig& config, const config
 
 git::Mirror mirror_of(const config::AgentConfig& config, const config::App& app) {
     return build::app_mirror(config, app, AppPaths(config.state_dir, app.name).mirror);
+}
+
+std::vector<std::string> secrets_of(const config::App& app, const std::map<std::string, std::string>& parameters) {
+    std::vector<std::filesystem::path> files = app.triggers.webhook_secret_files;
+    if (app.triggers.token_file) files.push_back(*app.triggers.token_file);
+    if (app.credentials.password_file) files.push_back(*app.credentials.password_file);
+    std::vector<std::string> secrets;
+    for (const auto& file : files) {
+        try {
+            secrets.push_back(read_secret_file(file));
+        } catch (const Error&) {
+            continue;
+        }
+    }
+    for (const auto& declared : app.parameters) {
+        const auto given = parameters.find(declared.name);
+        if (declared.type == config::Parameter::Type::password && given != parameters.end() && !given->second.empty()) {
+            secrets.push_back(given->second);
+        }
+    }
+    return secrets;
 }
 
 }  // namespace baton::engine

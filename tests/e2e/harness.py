@@ -136,14 +136,15 @@ class Chain:
 
     NODES = ("web1", "web2", "web3")
 
-    def __init__(self, poll=True, triggers="", app="", handoff_timeout="20s"):
+    def __init__(self, poll=True, triggers="", app="", witness=None, handoff_timeout="20s"):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="baton-e2e-"))
         network = free_network()
         self.hosts = {name: f"{network}.{11 + index}" for index, name in enumerate(self.NODES)}
         self.gates = self.directory / "gates"
         self.gates.mkdir()
         write_secret(self.directory / "secrets" / "mini.token", APP_TOKEN + "\n")
-        nodes = "".join(f'    - {{name: {name}, address: "{host}:{AGENT_PORT}"}}\n'
+        role = {witness: ", role: witness"}
+        nodes = "".join(f'    - {{name: {name}, address: "{host}:{AGENT_PORT}"{role.get(name, "")}}}\n'
                         for name, host in self.hosts.items())
         # `triggers` and `app`: further lines of those sections, with {directory}.
         poll = ("      poll_interval: 1s\n" if poll else "") + triggers.format(directory=self.directory)

@@ -32,6 +32,7 @@ TEST_CASE("cli: help teaches the commands, with examples and exit statuses") {
                              "halt",
                              "resume",
                              "promote",
+                             "force",
                              "freeze",
                              "unfreeze",
                              "drain",
