@@ -245,3 +245,54 @@ TEST_CASE("cost: a switch that was cut off and is done again is unknown, never n
     REQUIRE(result.outcome == SwitchOutcome::in_service);
     CHECK(result.cost->kind == SwitchCost::Kind::unknown);
 }
+
+TEST_CASE("cost: an app that is dark when the switch is over costs nobody knows how much") {
+    AppFixture app;
+    app.put_pipeline("");
+    app.put("version", "one\n");
+    REQUIRE(deploy(app).outcome == SwitchOutcome::in_service);
+    app.agent.traffic.method = config::TrafficMethod::command;
+    app.agent.traffic.leave_command = "true";
+    app.agent.traffic.rejoin_command = "kill -9 $(cat " + (app.dir / "app.pid").string() + ")";
+    app.put("version", "two\n");
+    const auto result = deploy(app);
+    INFO(app.log());
+    REQUIRE(result.outcome == SwitchOutcome::in_service);
+    CHECK(result.cost->kind == SwitchCost::Kind::unknown);
+}
+
+TEST_CASE("cost: a health command is asked as well, only less often") {
+    AppFixture app;
+    app.put("baton.yaml", "switch:\n  restart:\n    - run: rm -f " + (app.dir / "up").string() + "; sleep 1.5; touch " +
+                              (app.dir / "up").string() +
+                              "\nhealth:\n  command: test -e " + (app.dir / "up").string() +
+                              "\n  interval: 50ms\n  timeout: 1s\n  min_healthy_time: 200ms\n  healthy_deadline: 3s\n");
+    app.put("version", "one\n");
+    REQUIRE(deploy(app).outcome == SwitchOutcome::in_service);
+    app.put("version", "two\n");
+    const auto result = deploy(app);
+    INFO(app.log());
+    REQUIRE(result.outcome == SwitchOutcome::in_service);
+    CHECK(result.cost->kind == SwitchCost::Kind::measured);
+    // Half the time between two looks at either end.
+    CHECK(result.cost->dark_ms >= 900);
+    CHECK(result.cost->dark_ms <= 2'600);
+    CHECK(result.cost->exposed_ms == result.cost->dark_ms);
+}
+
+TEST_CASE("cost: an app without a health check is assumed to be down while it restarts") {
+    AppFixture app;
+    app.put("baton.yaml", "switch:\n  restart:\n    - run: sleep 0.5\n");
+    app.put("version", "one\n");
+    const auto result = deploy(app);
+    REQUIRE(result.outcome == SwitchOutcome::in_service);
+    CHECK(result.cost->kind == SwitchCost::Kind::assumed);
+    CHECK(result.cost->dark_ms >= 500);
+    CHECK(result.cost->exposed_ms == result.cost->dark_ms);
+}
+
+TEST_CASE("cost: a pipeline that deploys nothing costs nothing, and says nothing") {
+    AppFixture app;
+    app.put("baton.yaml", "test:\n  - run: \"true\"\n");
+    CHECK_FALSE(deploy(app).cost);
+}
