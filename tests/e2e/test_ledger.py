@@ -86,6 +86,12 @@ class LedgerTest(ChainCase):
         self.assertEqual(view["sum"]["deploys"], 6, "the first release, and this one, on three nodes each")
         self.assertEqual(sum(row["exposed_ms"] for row in rows.values()), view["sum"]["exposed_ms"])
         self.assertAlmostEqual(view["sum"]["visible_ms"], view["sum"]["exposed_ms"] / 3)
+        # A load balancer that notices within 100 to 200 ms would have ended each exposure then; retries save their share.
+        noticed = chain["web2"].get("/api/v1/ledger?app=mini&check_ms=100&fall=2&retried=0.5")
+        self.assertAlmostEqual(noticed["sum"]["visible_ms"], 3 * 150 * 0.5 / 3)
+        for wrong in ("retried=2", "retried=x", "fall=3", "check_ms=0", "since_ms=99999999999999", "since_ms=-1"):
+            chain["web2"].get(f"/api/v1/ledger?app=mini&{wrong}", expect=400)
+        chain["web2"].get("/api/v1/ledger?app=nobody", expect=404)
         text = chain.fleet.command("ledger", "mini", "--since", "1h", agent=chain["web3"]).stdout
         self.assertIn("6 switches of 3 nodes, 6 measured, 0 assumed, 0 unknown", text)
         self.assertIn(rollout["id"], text)
