@@ -97,7 +97,7 @@ class Preparation {
         const auto& commit = spec_.rollout.commit;
         if (!is_here(commit)) {
             log_.line(fmt::format("fetch {} from {}", spec_.app->branch, mask_url(spec_.app->repository)));
-            (void)mirror_.fetch(stop_, git_deadline());
+            fetch(commit);
         }
         const git::Repository repository(spec_.mirror);
         const auto info = repository.commit(commit);
@@ -119,6 +119,24 @@ class Preparation {
                 throw Error(ErrorKind::step_failed,
                             "this agent knows switch.strategy stop_start only; overlap and blue_green come later");
             }
+        }
+    }
+
+    /// From the git host; from a peer when that is away, or has the commit no more.
+    void fetch(const CommitId& commit) {
+        std::optional<Error> failure;
+        try {
+            (void)mirror_.fetch(stop_, git_deadline());
+        } catch (const Error& error) {
+            if (error.kind() == ErrorKind::cancelled || !spec_.fetch_from_peers) throw;
+            failure = error;
+        }
+        if (!failure && (is_here(commit) || !spec_.fetch_from_peers)) return;
+        if (failure) log_.line(failure->text());
+        if (spec_.fetch_from_peers(commit)) {
+            log_.line(fmt::format("commit {} came from a peer", commit));
+        } else if (failure) {
+            throw *failure;
         }
     }
 

@@ -55,13 +55,25 @@ bool ServiceState::healthy() const {
     return healthy_;
 }
 
+void ServiceState::set_held_back(bool held_back) {
+    const std::lock_guard lock(mutex_);
+    if (held_back_ == held_back) return;
+    held_back_ = held_back;
+    // Whoever was told to drain has to be told that it is over.
+    if (!held_back && mode_ == ServiceMode::serving) mode_ = ServiceMode::rejoining;
+    ++generation_;
+    polls_.clear();
+    changed_.notify_all();
+}
+
 bool ServiceState::ready() const { return answer().ready; }
 
 std::string ServiceState::agent_check_answer() const { return answer().agent_check; }
 
 ServiceState::Answer ServiceState::answer() const {
     const std::lock_guard lock(mutex_);
-    return {healthy_ && mode_ != ServiceMode::draining, agent_check_text(mode_), generation_};
+    return {healthy_ && !held_back_ && mode_ != ServiceMode::draining,
+            agent_check_text(held_back_ ? ServiceMode::draining : mode_), generation_};
 }
 
 void ServiceState::count_poll(PollSource source, std::string_view peer, const Answer& answer) {

@@ -38,7 +38,11 @@ class ServiceState {
     void set_healthy(bool healthy);
     [[nodiscard]] bool healthy() const;
 
-    /// Ready for requests: healthy and not draining. The answer to `GET /health/APP`.
+    /// Held back, the node does not serve however healthy its app is: it came back from the dead, and the app may run
+    /// what the others have long left behind.
+    void set_held_back(bool held_back);
+
+    /// Ready for requests: healthy, not held back and not draining. The answer to `GET /health/APP`.
     [[nodiscard]] bool ready() const;
     /// The answer to HAProxy's agent-check, with its newline: `up`, `drain`, or `up ready`, which ends a drain and is
     /// therefore said only after our own, until every load balancer has heard it: an operator's drain survives.
@@ -69,6 +73,7 @@ class ServiceState {
     std::condition_variable_any changed_;
     ServiceMode mode_;
     bool healthy_ = true;
+    bool held_back_ = false;
     unsigned long long generation_ = 0;
     std::map<std::pair<PollSource, std::string>, unsigned> polls_;  ///< at most most_peers entries
 };

@@ -72,7 +72,7 @@ AppDriver::AppDriver(DriverContext context)
                             context_.service, [this](const CommitId& commit) { return fetch_from_peers(commit); }}) {
     catching_up_ = context_.fresh_start && context_.config.nodes.size() > 1;
     // From the first request on: the app may be up, and with an old release.
-    if (catching_up_) context_.service.set_healthy(false);
+    context_.service.set_held_back(catching_up_);
 }
 
 // --- into the machine ---
@@ -160,7 +160,9 @@ void AppDriver::set_drained(bool drained) {
 }
 
 Snapshot AppDriver::snapshot() const {
-    return {machine_.view(now()), context_.service.ready(), app_up_, listening()};
+    const auto& known = machine_.durable().known;
+    const bool ended = !known.empty() && known.rbegin()->second.ended;
+    return {machine_.view(now()), context_.service.ready(), app_up_, ended, listening()};
 }
 
 bool AppDriver::listening() const {
@@ -189,15 +191,17 @@ bool AppDriver::behind() const {
     // Alone after a power cut it serves what it has, after a while: an old release is better than none.
     if (2 * (heard + 1) <= others + 1 && now() - started_ < alone_for) return true;
     if (now() - started_ < listen_for) return true;
+    if (view.newest && !view.current) return true;
     return view.newest && !view.newest_halted && (!view.current || view.current->key != view.newest->key);
 }
 
 void AppDriver::judge_service() {
     if (catching_up_ && !behind()) {
         catching_up_ = false;
+        context_.service.set_held_back(false);
         log::info("chain", "caught up; this node serves", {{"app", context_.app.name}});
     }
-    context_.service.set_healthy(app_up_ && !catching_up_);
+    context_.service.set_healthy(app_up_);
 }
 
 bool AppDriver::switching() const { return machine_.durable().phase == chain::Phase::out; }
@@ -285,6 +289,12 @@ void AppDriver::carry_out(const chain::CancelBuild& cancel) { runner_.cancel(can
 
 void AppDriver::carry_out(const chain::Switch& action) {
     waits_for_.clear();
+    if (catching_up_) {
+        // From here on the switch says what the load balancer hears: nothing before the fleet's release is proved.
+        catching_up_ = false;
+        context_.service.set_healthy(false);
+        context_.service.set_held_back(false);
+    }
     build::SwitchOptions options;
     options.run_once = action.run_once;
     options.redo = action.redo;
@@ -466,8 +476,14 @@ void AppDriver::history(std::vector<wire::NodeProgress>& progress, std::vector<w
 }
 
 bool AppDriver::fetch_from_peers(const CommitId& commit) const {
+    const auto mirror = mirror_of(context_.config, context_.app);
+    mirror.ensure_exists({}, context_.clock.now() + pack_deadline);
+    git::Repository repository(mirror.path());
     std::vector<std::string> have;
-    for (const auto& record : context_.store.builds.list(context_.app.name, 5)) have.push_back(record.commit.str());
+    for (const auto& record : context_.store.builds.list(context_.app.name, 5)) {
+        // A build that has begun does not say that its commit is here: it may be the very one that is missing.
+        if (repository.has_commit(record.commit)) have.push_back(record.commit.str());
+    }
     for (const auto& node : context_.config.nodes) {
         if (node.name == context_.config.self || node.jenkins) continue;
         try {
@@ -475,9 +491,7 @@ bool AppDriver::fetch_from_peers(const CommitId& commit) const {
             const auto answer = context_.outbox.call(node.name, "POST", pack_target(context_.app.name), json::dump(ask),
                                                      pack_deadline);
             if (!answer.ok()) continue;
-            const auto mirror = mirror_of(context_.config, context_.app);
-            mirror.ensure_exists({}, context_.clock.now() + pack_deadline);
-            git::Repository(mirror.path()).add_pack(answer.body, commit);
+            repository.add_pack(answer.body, commit);
             log::info("git", "commit came from a peer", {{"app", context_.app.name}, {"commit", commit}, {"peer", node.name}});
             return true;
         } catch (const Error& error) {

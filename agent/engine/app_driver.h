@@ -21,6 +21,7 @@ struct Snapshot {
     chain::View view;
     bool in_service = true;   ///< what GET /health/APP answers
     bool app_up = true;
+    bool newest_ended = false;  ///< every node that can be reached runs the newest rollout
     bool listening = false;   ///< just started: its peers may know of a newer rollout
 };
 

@@ -198,8 +198,7 @@ store::QueueOutcome Starter::decide(const config::App& app, const store::QueueIt
         return held(fmt::format("commit {} {}; a person can deploy it by name: baton trigger {} --commit {}",
                                 commit.str().substr(0, 12), why, app.name, commit));
     }
-    if (newest_stands && !item.by_name && snapshot.view.current &&
-        snapshot.view.current->commit != commit) {
+    if (newest_stands && !item.by_name && !snapshot.newest_ended) {
         return {store::QueueState::started, newest->key.id, 0, "joined the rollout that is under way"};
     }
     if (!item.by_name && newest && repository.has_commit(newest->commit) && newest->kind == wire::RolloutKind::deploy &&
