@@ -163,7 +163,7 @@ Effects Core::offer(Instant now, const wire::Rollout& rollout) {
         if (is_member()) {
             assign(found->second, true);
         } else {
-            d_.duty = Duty{rollout.target(), 1, true};
+            d_.duty = Duty{rollout.target(), 1, 0, true};
             changed();
         }
     }

@@ -226,6 +226,7 @@ class Core {
     Instant ask_deadline_{};
     Instant ask_again_{};
     Instant next_ask_{};                     ///< back-off and courtesy
+    std::optional<unsigned> lane_hint_;      ///< from the handoff, for the first try
     unsigned failed_asks_ = 0;
     unsigned untouched_ = 0;                 ///< switches in a row that could not begin
     std::string last_hold_;                  ///< why the last ask was given up
@@ -235,6 +236,7 @@ class Core {
     wire::RolloutKey lead_key_;              ///< the leading rollout as last seen …
     Instant lead_since_{};                   ///< … and since when nobody is seen to carry it
     std::optional<Instant> passed_since_;
+    Instant next_watch_{};
 
     wire::Target walking_;                   ///< the duty that the next four belong to
     std::size_t walk_at_ = 0;

@@ -12,6 +12,9 @@ namespace {
 constexpr Milliseconds just_started{30'000};
 /// With many peers each is heard less often.
 constexpr std::size_t peers_heard_each_time = 8;
+/// Looking over hundreds of peers after every message would cost more than it tells.
+constexpr std::size_t large_chain = 25;
+constexpr Milliseconds large_chain_watch{500};
 
 }  // namespace
 
@@ -82,6 +85,8 @@ void Core::watch_leading() {
         passed_since_.reset();
     }
     if (!behind(*lead) || lead->assigned || (lead->ended && !lead->proven)) return;
+    if (now_ < next_watch_) return;
+    if (s_.order.size() > large_chain) next_watch_ = now_ + large_chain_watch;
     auto& known = d_.known.at(key);
     if (d_.phase == Phase::out && d_.claim->stage == OutStage::stuck) {
         assign(known, false);  // out already, and it keeps the lane that others may need

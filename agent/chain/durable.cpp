@@ -76,6 +76,7 @@ json::Value course_to_json(const Durable& durable) {
     if (durable.duty) {
         value["duty"] = {{"target", wire::to_json(durable.duty->target)},
                          {"walks", durable.duty->walks},
+                         {"lane", durable.duty->lane},
                          {"from_start", durable.duty->from_start}};
     }
     return value;
@@ -95,7 +96,7 @@ void parse_course(const json::Value& value, Durable& durable) {
     durable.previous = rollout_or_none(value, "previous");
     if (value.contains("duty")) {
         const auto& duty = json::member(value, "duty");
-        durable.duty = Duty{wire::parse_target(json::member(duty, "target")), codec::small(duty, "walks", 1),
+        durable.duty = Duty{wire::parse_target(json::member(duty, "target")), codec::small(duty, "walks", 1), codec::small(duty, "lane", 0),
                             json::flag_or(duty, "from_start", false)};
     }
 }

@@ -124,6 +124,7 @@ struct Known {
 struct Duty {
     wire::Target target;
     unsigned walks = 1;       ///< how many nodes are still to be won: more than one after the canaries
+    unsigned lane = 0;        ///< the lane that this node had: free now
     bool from_start = false;  ///< walk the whole chain, not only what follows this node (retry, witness)
     bool operator==(const Duty&) const = default;
 };

@@ -11,7 +11,7 @@ void Core::owe_handoff(const Known& known) {
     if (!known.walks) return;
     auto& mine = d_.known.at(known.rollout.key);
     mine.walks = false;
-    Duty duty{mine.rollout.target(), 1, false};
+    Duty duty{mine.rollout.target(), 1, d_.claim ? d_.claim->lane : 0, false};
     if (mine.rollout.kind == wire::RolloutKind::deploy) {
         ++mine.canaries;  // this node has it now
         const auto canaries = std::min<std::size_t>(s_.policy.canary, s_.order.size());
@@ -90,7 +90,9 @@ void Core::walk() {
         }
         if (now_ >= walk_next_) {
             walk_next_ = now_ + s_.timing.handoff_again;
-            send(node, Handoff{known.rollout, known.canaries, known.skipped});
+            // Each of several walks is sent on with another lane.
+            const auto lane = (d_.duty->lane + d_.duty->walks - 1) % s_.lanes;
+            send(node, Handoff{known.rollout, known.canaries, lane, known.skipped});
         }
         return;
     }
@@ -126,6 +128,7 @@ void Core::receive_handoff(const NodeName& from, const Handoff& handoff) {
         if (!known.assigned && behind(known)) {
             known.canaries = handoff.canaries;
             known.handed_by = from;
+            lane_hint_ = handoff.lane;
             assign(known, true);
             already = false;
         } else if (known.assigned && known.handed_by == from) {

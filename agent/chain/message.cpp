@@ -132,6 +132,7 @@ struct BodyWriter {
     json::Value operator()(const Handoff& handoff) const {
         return {{"rollout", wire::to_json(handoff.rollout)},
                 {"canaries", handoff.canaries},
+                {"lane", handoff.lane},
                 {"skipped", codec::to_json(handoff.skipped)}};
     }
     json::Value operator()(const HandoffAck& ack) const {
@@ -165,6 +166,7 @@ Body parse_body(std::string_view name, const json::Value& value) {
     if (name == "inquire") return Inquire{codec::parse_ticket(json::member(value, "ticket"))};
     if (name == "handoff") {
         return Handoff{wire::parse_rollout(json::member(value, "rollout")), codec::small(value, "canaries", 0),
+                       codec::small(value, "lane", 0),
                        codec::parse_names(codec::list(value, "skipped"))};
     }
     if (name == "handoff_ack") {

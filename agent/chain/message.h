@@ -97,6 +97,7 @@ struct Inquire {
 struct Handoff {
     wire::Rollout rollout;
     unsigned canaries = 0;
+    unsigned lane = 0;  ///< a lane that the sender has just left, or thinks to be free: for speed only
     std::set<NodeName> skipped;
     bool operator==(const Handoff&) const = default;
 };

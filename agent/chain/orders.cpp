@@ -101,7 +101,7 @@ std::string Core::carry_out_retry(const Retry& retry, const std::string& who) {
     Known news;
     news.rollout = again;
     merge_known(news);
-    d_.duty = Duty{again.target(), 1, true};
+    d_.duty = Duty{again.target(), 1, 0, true};
     walking_ = {};
     return fmt::format("rollout {} tried once more (attempt {})", again.key.id, again.attempt);
 }

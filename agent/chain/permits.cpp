@@ -28,7 +28,9 @@ void Core::ask() {
     d_.phase = Phase::asking;
     d_.claim = Claim{};
     d_.claim->ticket = {d_.incarnation, d_.seq};
-    d_.claim->lane = lanes[random_() % lanes.size()];
+    const bool hinted = lane_hint_ && std::ranges::find(lanes, *lane_hint_) != lanes.end();
+    d_.claim->lane = hinted ? *lane_hint_ : lanes[random_() % lanes.size()];
+    lane_hint_.reset();
     d_.claim->rollout = known->rollout;
     d_.claim->once_steps = build_->once_steps;
     d_.claim->forced = forced;

@@ -17,19 +17,27 @@ constexpr std::size_t gossip_with = 8;
 
 void Core::send_syncs(bool all) {
     next_sync_ = now_ + s_.timing.sync_every;
-    std::vector<NodeName> peers;
-    for (const auto& node : s_.order) {
-        if (node != s_.self) peers.push_back(node);
-    }
-    for (const auto& node : s_.voters) {
-        if (node != s_.self && position(node) == s_.order.size()) peers.push_back(node);
-    }
     const Sync body{nonce_, false, make_whole()};
-    if (all || !d_.may_grant || peers.size() <= small_chain) {
-        for (const auto& node : peers) send(node, body);
+    const auto is_peer = [&](const NodeName& node) { return node != s_.self; };
+    if (s_.order.size() <= small_chain) {
+        for (const auto& node : s_.order) {
+            if (is_peer(node)) send(node, body);
+        }
+        for (const auto& node : s_.voters) {
+            if (is_peer(node) && position(node) == s_.order.size()) send(node, body);
+        }
         return;
     }
-    for (std::size_t i = 0; i < gossip_with; ++i) send(peers[random_() % peers.size()], body);
+    // A large chain gossips, but who was just started, or is new, has to hear those that grant.
+    if (all || !d_.may_grant) {
+        for (const auto& node : s_.voters) {
+            if (is_peer(node)) send(node, body);
+        }
+    }
+    for (std::size_t i = 0; i < gossip_with; ++i) {
+        const auto& node = s_.order[random_() % s_.order.size()];
+        if (is_peer(node)) send(node, body);
+    }
 }
 
 void Core::receive_sync(const NodeName& from, const Sync& sync) {
@@ -43,7 +51,9 @@ void Core::receive_sync(const NodeName& from, const Sync& sync) {
 
 void Core::merge_whole(const NodeName& from, const Whole& whole) {
     for (const auto incarnation : whole.barred) bar(incarnation);
-    for (const auto& [node, identity] : whole.identities) learn_identity(node, identity);
+    if (whole.identities != d_.identities) {  // comparing is cheap, and they seldom differ
+        for (const auto& [node, identity] : whole.identities) learn_identity(node, identity);
+    }
     for (const auto& known : whole.known) merge_known(known);
     if (rules_.failed_carried) {
         for (const auto& [key, failure] : whole.failed) merge_failure(key, failure);

@@ -38,7 +38,7 @@ Durable full_durable() {
     d.interruptions = 1;
     d.forced = rollout.target();
     d.forced_by = "ann";
-    d.duty = Duty{rollout.target(), 3, true};
+    d.duty = Duty{rollout.target(), 3, 2, true};
     d.known[rollout.key] = Known{rollout, true, true, true, 2, {NodeName("web2")}, true, true, NodeName("web3")};
     d.failed[rollout.key] = Failure{2, FailureKind::halted, NodeName("web1"), "ann", "looks \"wrong\"\n", 5, rollout.commit};
     d.once[rollout.key] = OnceState{1, NodeName("web1"), true, true, 6};
@@ -111,7 +111,7 @@ TEST_CASE("chain: every message reads back as it was") {
                                    Denied{big_ticket, 2, NodeName("web3"), "web3 is out of service"},
                                    Release{big_ticket},
                                    Inquire{big_ticket},
-                                   Handoff{rollout, 1, {NodeName("web2")}},
+                                   Handoff{rollout, 1, 2, {NodeName("web2")}},
                                    HandoffAck{rollout.target(), true},
                                    HeadsUp{rollout},
                                    Sync{0xFFFFFFFFFFFFFFFFULL, true, whole},
