@@ -92,7 +92,7 @@ TEST_CASE("cli: agent hands its arguments to the agent, and its end to the shell
     };
     const auto failed = baton_cli({"agent"}, failing);
     CHECK(failed.status == 1);
-    CHECK_THAT(failed.err, Contains("baton: port in use"));
+    CHECK_THAT(failed.err, Contains("baton: the agent cannot run: port in use"));
 }
 
 TEST_CASE("cli: check-config prints the effective configuration of both kinds of file") {
