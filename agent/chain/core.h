@@ -144,6 +144,14 @@ class Core {
     [[nodiscard]] const Known* wanted() const;         ///< the leading one, if its turn has come here
     [[nodiscard]] bool behind(const Known& known) const;  ///< this node does not run it yet, nor a newer one
     void watch_leading();                              ///< catch up, adopt
+    /// What the live peers do about a rollout, seen from this node's place in it.
+    struct Surroundings {
+        bool carried = false;        ///< somebody is at it
+        bool passed = false;         ///< it has gone by: a later node has it or is at it
+        bool earlier_has = false;
+        bool earlier_lacks = false;
+    };
+    [[nodiscard]] Surroundings look_around(const Known& known) const;
     void assign(Known& known, bool walks);
     void adopt_same_commit(const Known& known);        ///< nothing to do where that commit runs already
     void steer_build();

@@ -84,7 +84,10 @@ void Core::watch_leading() {
         lead_since_ = now_;
         passed_since_.reset();
     }
-    if (!behind(*lead) || lead->assigned || (lead->ended && !lead->proven)) return;
+    if (lead->ended && !lead->proven) return;  // a job without a switch
+    const bool has_it = !behind(*lead);
+    if (has_it && (lead->proven || d_.duty || d_.phase != Phase::idle || d_.current->key != key)) return;
+    if (!has_it && lead->assigned) return;
     if (now_ < next_watch_) return;
     if (s_.order.size() > large_chain) next_watch_ = now_ + large_chain_watch;
     auto& known = d_.known.at(key);
@@ -92,22 +95,18 @@ void Core::watch_leading() {
         assign(known, false);  // out already, and it keeps the lane that others may need
         return;
     }
-    const auto list = visiting(known.rollout);
-    const auto mine = std::ranges::find(list, s_.self);
-    bool carried = false;
-    bool passed = false;
-    bool others_first = false;
-    for (auto it = list.begin(); it != list.end(); ++it) {
-        if (it == mine || !is_live(*it) || is_forgotten(*it)) continue;
-        const auto& status = peers_.at(*it).status;
-        const bool has = status.current.key >= key;
-        const bool works = status.working.key == key;
-        carried = carried || works;
-        if (it > mine) passed = passed || has || works;
-        if (it < mine) others_first = others_first || !has;
+    const auto seen = look_around(known);
+    if (seen.carried) lead_since_ = now_;
+    if (has_it) {
+        // Accepted by a node that was lost before it became the last canary: walk once more.
+        if (!seen.carried && !seen.earlier_has && now_ - lead_since_ >= s_.timing.adopt_after) {
+            d_.duty = Duty{known.rollout.target(), 1, 0, true};
+            walking_ = {};
+            changed();
+        }
+        return;
     }
-    if (carried) lead_since_ = now_;
-    if (!passed || !known.proven) {
+    if (!seen.passed || !known.proven) {
         passed_since_.reset();
     } else if (!passed_since_) {
         passed_since_ = now_;
@@ -116,15 +115,35 @@ void Core::watch_leading() {
     if (known.proven) {
         const auto patience = now_ - started_at_ < just_started ? timing.catch_up_grace : timing.catch_up_after;
         const bool passed_over = passed_since_ && now_ - *passed_since_ >= timing.catch_up_grace;
-        const bool forsaken = !carried && now_ - lead_since_ >= patience;
+        const bool forsaken = !seen.carried && now_ - lead_since_ >= patience;
         if (passed_over || forsaken) {
             assign(known, false);
             note(Note::Level::info, fmt::format("catching up with rollout {}", key.id));
         }
-    } else if (!carried && !others_first && now_ - lead_since_ >= timing.adopt_after) {
+    } else if (!seen.carried && !seen.earlier_lacks && now_ - lead_since_ >= timing.adopt_after) {
         assign(known, true);
         note(Note::Level::info, fmt::format("taking over rollout {}, whose carrier is silent", key.id));
     }
+}
+
+Core::Surroundings Core::look_around(const Known& known) const {
+    Surroundings seen;
+    const auto key = known.rollout.key;
+    const auto list = visiting(known.rollout);
+    const auto mine = std::ranges::find(list, s_.self);
+    for (auto it = list.begin(); it != list.end(); ++it) {
+        if (it == mine || !is_live(*it) || is_forgotten(*it)) continue;
+        const auto& status = peers_.at(*it).status;
+        const bool has = status.current.key >= key;
+        const bool works = status.working.key == key;
+        seen.carried = seen.carried || works;
+        if (it > mine) seen.passed = seen.passed || has || works;
+        if (it < mine) {
+            seen.earlier_has = seen.earlier_has || has;
+            seen.earlier_lacks = seen.earlier_lacks || !has;
+        }
+    }
+    return seen;
 }
 
 void Core::adopt_same_commit(const Known& known) {

@@ -35,11 +35,13 @@ bool trim_oldest(Map& map, std::size_t most) {
 }  // namespace
 
 void Core::merge_header(const NodeName& from, const Header& header) {
-    auto& peer = peers_[from];
-    peer.heard = now_;
-    peer.status = header.status;
-    peer.config_hash = header.config_hash;
-    peer.incarnation = header.incarnation;
+    if (!d_.barred.contains(header.incarnation)) {
+        auto& peer = peers_[from];
+        peer.heard = now_;
+        peer.status = header.status;
+        peer.config_hash = header.config_hash;
+        peer.incarnation = header.incarnation;
+    }
     if (rules_.failed_carried) {
         for (const auto& [key, failure] : header.failed) merge_failure(key, failure);
     }

@@ -238,9 +238,14 @@ void Core::apply_release(const NodeName& node, const Ticket& ticket) {
 }
 
 void Core::receive_release(const NodeName& from, const Release& release) {
-    if (release.ticket.incarnation != peers_[from].incarnation) return;  // of a database that is gone
     const auto before = d_.grants.size();
-    apply_release(from, release.ticket);
+    if (release.ticket.incarnation == d_.identities.at(from).incarnation) {
+        apply_release(from, release.ticket);
+    } else {
+        // The accepted database says that a claim of a lost one, adopted from somebody's memory, is over.
+        const auto past = [&](const Grant& g) { return g.node == from && g.ticket == release.ticket; };
+        if (std::erase_if(d_.grants, past) > 0) changed();
+    }
     if (d_.grants.size() == before || d_.phase != Phase::idle) return;
     const auto* known = wanted();
     if (known && known->walks) {
@@ -252,7 +257,11 @@ void Core::receive_release(const NodeName& from, const Release& release) {
 }
 
 void Core::receive_inquire(const NodeName& from, const Inquire& inquire) {
-    if (inquire.ticket.incarnation != d_.incarnation) return;
+    if (inquire.ticket.incarnation != d_.incarnation) {
+        // Of a database that was lost. Once this one is accepted, the node was in service since: it is over.
+        if (d_.may_grant && !disowned()) send(from, Release{inquire.ticket});
+        return;
+    }
     if (d_.claim && d_.claim->ticket == inquire.ticket) return;
     if (inquire.ticket.seq > d_.seq) {
         note(Note::Level::error, fmt::format("{} holds a permit that this node's database does not know of: it is "

@@ -91,6 +91,10 @@ void Core::adopt_claim(const Grant& claim) {
 void Core::learn_identity(const NodeName& node, const Identity& identity) {
     auto& mine = d_.identities[node];
     if (identity.generation <= mine.generation) return;
+    // What an older database has said may still be on its way; it must never be taken for the node again.
+    if (rules_.forget_bars && mine.incarnation != 0 && mine.incarnation != identity.incarnation) {
+        d_.barred.insert(mine.incarnation);
+    }
     mine = identity;
     changed();
     drop_grants([&](const Grant& g) { return g.node == node && g.ticket.incarnation != identity.incarnation; },

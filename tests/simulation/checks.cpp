@@ -101,6 +101,10 @@ std::string World::not_converged() const {
             return fmt::format("I4: {} is {}; it waits for: {}", host.name, to_text(disk.phase),
                                host.machine->view(instant()).waits_for);
         }
+        const auto known = disk.known.find(good);
+        if (known != disk.known.end() && !known->second.proven && !good.empty()) {
+            return fmt::format("I4: {} does not know that {} is proven", host.name, good.id);
+        }
         if (host.out || !host.up) return fmt::format("I4: {} is out of service", host.name);
         if (!disk.grants.empty()) {
             const auto& grant = disk.grants.front();

@@ -189,15 +189,12 @@ void World::switch_over(Host& host, const chain::Switch& action) {
                 return;
             }
             if (++once_successes_[key] > 1) violation(fmt::format("I7: once steps of {} succeeded twice", key.id));
-            once_unrecorded_[key] = true;
             // Here the agent can die: succeeded, and nobody knows.
             if (!calm_ && chance_.happens(s_.crash * 10)) {
                 crash(hosts_[index], "after once steps, before it could store");
                 return;
             }
             input(hosts_[index], [&](chain::Machine& machine) { return machine.once_done(instant(), action.ticket); });
-            const auto& recorded = hosts_[index].disk.once;
-            if (const auto it = recorded.find(key); it != recorded.end() && it->second.done) once_unrecorded_[key] = false;
             later(hosts_[index], takes / 2, [this, index, action] { end_switch(hosts_[index], action); });
         });
     });

@@ -186,7 +186,12 @@ void World::retry() {
     if (!host || quiet_) return;
     for (auto it = host->disk.known.rbegin(); it != host->disk.known.rend(); ++it) {
         if (!host->disk.failed.contains(it->first)) continue;
-        if (once_unrecorded_[it->first]) return;  // a person looks first whether the steps succeeded
+        // A person looks first whether steps marked `once` succeeded that nobody has recorded.
+        const auto recorded = [&](const Host& other) {
+            const auto once = other.disk.once.find(it->first);
+            return !other.dead && once != other.disk.once.end() && once->second.done;
+        };
+        if (once_successes_[it->first] > 0 && std::ranges::none_of(hosts_, recorded)) return;
         trace("ann retries {} on {}", it->first.id, host->name);
         order(*host, chain::Retry{it->second.rollout.target()});
         return;

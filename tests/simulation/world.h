@@ -146,7 +146,6 @@ class World {
     std::map<wire::Target, std::int64_t> majority_failed_at_;
     std::map<wire::Target, std::int64_t> forgotten_with_;      ///< a machine died installing it; known since
     std::map<wire::RolloutKey, unsigned> once_successes_;
-    std::map<wire::RolloutKey, bool> once_unrecorded_;
     std::int64_t converge_within_ms_ = 120'000;
     Outcome outcome_;
 };
