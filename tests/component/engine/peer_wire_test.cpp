@@ -28,7 +28,7 @@ TEST_CASE("peer wire: an exchange comes back as it was sent") {
     engine::PeerExchange said;
     chain::Message handoff;
     handoff.header.incarnation = 7;
-    handoff.body = chain::Handoff{rollout(), 1, {NodeName("web9")}};
+    handoff.body = chain::Handoff{rollout(), 1, 0, {NodeName("web9")}};
     said.messages = {handoff};
     wire::NodeProgress row;
     row.node = NodeName("web1");
@@ -48,7 +48,7 @@ TEST_CASE("peer wire: an exchange comes back as it was sent") {
 
 TEST_CASE("peer wire: a handoff goes to the remote trigger that curl uses, everything else to the peers' path") {
     chain::Message message;
-    message.body = chain::Handoff{rollout(), 0, {}};
+    message.body = chain::Handoff{rollout(), 0, 0, {}};
     CHECK(engine::to_letter(AppName("shop"), message).first == "/job/shop/build");
     message.body = chain::Ask{};
     CHECK(engine::to_letter(AppName("shop"), message).first == "/peer/v1/chain/shop");

@@ -64,10 +64,11 @@ TEST_CASE("pipeline: the effective pipeline reads back to the same values") {
 TEST_CASE("pipeline: commands survive printing whatever they hold") {
     for (const std::string command : {"  indented\n", "a: b # c", "echo \"x\"\n\techo y\n", "'", "echo é\n\n",
                                       "- x", "true", "123", "~", "null", "a\n b\n", "\na\n", "a\r\nb"}) {
+        Step step;
+        step.command = command;
+        step.name.assign(1, 'x');
         Pipeline pipeline;
-        pipeline.test.push_back(Step{});
-        pipeline.test[0].command = command;
-        pipeline.test[0].name = "x";
+        pipeline.test.push_back(step);
         INFO(to_yaml(pipeline));
         CHECK(parse_pipeline(to_yaml(pipeline), "printed.yaml").test.at(0).command == command);
     }
