@@ -101,6 +101,7 @@ void Core::watch_leading() {
         // Accepted by a node that was lost before it became the last canary: walk once more.
         if (!seen.carried && !seen.earlier_has && now_ - lead_since_ >= s_.timing.adopt_after) {
             d_.duty = Duty{known.rollout.target(), 1, 0, true};
+            lead_since_ = now_;
             walking_ = {};
             changed();
         }

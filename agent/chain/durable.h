@@ -98,8 +98,10 @@ struct FreezeRegister {
     bool operator==(const FreezeRegister&) const = default;
 };
 
-/// Which database speaks for a node. The higher generation wins; incarnation 0: the node was forgotten.
+/// Which database speaks for a node. The higher generation wins; incarnation 0: the node was forgotten; contested:
+/// peers have met two databases of it, and a person must say which counts.
 struct Identity {
+    static constexpr std::uint64_t contested = UINT64_MAX;
     std::uint64_t generation = 0;
     std::uint64_t incarnation = 0;
     bool operator==(const Identity&) const = default;

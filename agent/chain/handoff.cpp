@@ -131,8 +131,8 @@ void Core::receive_handoff(const NodeName& from, const Handoff& handoff) {
             lane_hint_ = handoff.lane;
             assign(known, true);
             already = false;
-        } else if (known.assigned && known.handed_by == from) {
-            already = false;  // the first answer was lost
+        } else if (known.assigned && known.handed_by == from && (behind(known) || (d_.duty && d_.duty->target == target))) {
+            already = false;  // the first answer was lost; it is still this node's to bring on
         }
     }
     send(from, HandoffAck{target, already});

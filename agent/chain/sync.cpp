@@ -90,9 +90,17 @@ void Core::adopt_claim(const Grant& claim) {
 
 void Core::learn_identity(const NodeName& node, const Identity& identity) {
     auto& mine = d_.identities[node];
-    if (identity.generation <= mine.generation) return;
+    if (identity.generation < mine.generation || identity == mine) return;
+    if (identity.generation == mine.generation) {
+        // Different peers met different databases first. Neither is taken until somebody accepts one; what either
+        // holds stays held.
+        if (mine.incarnation != Identity::contested) changed();
+        mine.incarnation = Identity::contested;
+        return;
+    }
     // What an older database has said may still be on its way; it must never be taken for the node again.
-    if (rules_.forget_bars && mine.incarnation != 0 && mine.incarnation != identity.incarnation) {
+    if (rules_.forget_bars && mine.incarnation != 0 && mine.incarnation != Identity::contested &&
+        mine.incarnation != identity.incarnation) {
         d_.barred.insert(mine.incarnation);
     }
     mine = identity;
@@ -106,7 +114,7 @@ void Core::learn_identity(const NodeName& node, const Identity& identity) {
 }
 
 void Core::bar(std::uint64_t incarnation) {
-    if (incarnation == 0 || d_.barred.contains(incarnation)) return;
+    if (incarnation == 0 || incarnation == Identity::contested || d_.barred.contains(incarnation)) return;
     if (rules_.forget_bars) d_.barred.insert(incarnation);
     changed();
     drop_grants([&](const Grant& g) { return g.ticket.incarnation == incarnation; }, "was forgotten");
@@ -153,7 +161,7 @@ void Core::establish() {
         if (peer == peers_.end() || !peer->second.synced) return;
     }
     auto& identity = d_.identities[s_.self];
-    if (identity.generation == 0) identity = Identity{1, d_.incarnation};
+    if (identity.generation == 0) identity = Identity{1, d_.incarnation};  // nobody knew another one
     d_.may_grant = true;
     changed();
     note(Note::Level::info, "every peer was heard: this agent may grant permits from now on");

@@ -102,7 +102,7 @@ std::string World::not_converged() const {
                                host.machine->view(instant()).waits_for);
         }
         const auto known = disk.known.find(good);
-        if (known != disk.known.end() && !known->second.proven && !good.empty()) {
+        if (known != disk.known.end() && !known->second.proven && current == good) {
             return fmt::format("I4: {} does not know that {} is proven", host.name, good.id);
         }
         if (host.out || !host.up) return fmt::format("I4: {} is out of service", host.name);
