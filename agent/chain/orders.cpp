@@ -115,7 +115,7 @@ std::string Core::carry_out_forget(const Forget& forget, const std::string& who)
     if (before.generation > 0 && before.incarnation == 0) refuse("it is forgotten already");
     bar(before.incarnation);
     if (rules_.forget_bars) {
-        learn_identity(forget.node, Identity{before.generation + 1, 0});
+        learn_identity(forget.node, Identity{std::max<std::uint64_t>(1, before.generation) + 1, 0});
     } else {
         std::erase_if(d_.grants, [&](const Grant& g) { return g.node == forget.node; });
     }
@@ -144,7 +144,8 @@ std::string Core::carry_out_accept(const Accept& accept, const std::string& who)
         refuse(fmt::format("{}'s app does not answer, and may be out of service with a permit: bring the app up first",
                            accept.node));
     }
-    learn_identity(accept.node, Identity{identity.generation + 1, incarnation});
+    // Above 1, which is what a first meeting counts.
+    learn_identity(accept.node, Identity{std::max<std::uint64_t>(1, identity.generation) + 1, incarnation});
     return fmt::format("{} accepted with its new database (ordered by {})", accept.node, who);
 }
 

@@ -235,6 +235,7 @@ void World::restore(Host& host, const chain::Ticket& ticket, const wire::Rollout
         if (!stays_down) {
             restored.up = true;
             restored.out = false;
+            restored.release = restored.disk.current;
         }
         trace("{} {} ({})", restored.name, stays_down ? "is STUCK" : "is in service as before", reason);
         if (after_switch) failing_.insert({failed.target(), index});
