@@ -9,7 +9,7 @@ namespace baton::build {
 void DarkTime::add(const Look& look) {
     if (last_ && last_->good != look.good) {
         const auto border = last_->asked + (look.asked - last_->asked) / 2;
-        if (!look.good) dark_since_ = border;
+        if (!look.good) open_ = Spell{border, border, last_->asked, look.asked};
         if (look.good) finish(border);
     }
     ever_good_ = ever_good_ || look.good;
@@ -17,13 +17,14 @@ void DarkTime::add(const Look& look) {
 }
 
 void DarkTime::finish(Instant end) {
-    if (!dark_since_) return;
+    if (!open_) return;
     if (spells_.size() < most_spells) {
-        spells_.push_back({*dark_since_, std::max(end, *dark_since_)});
+        open_->to = std::max(end, open_->from);
+        spells_.push_back(*open_);
     } else {
         spells_.back().to = std::max(end, spells_.back().to);
     }
-    dark_since_.reset();
+    open_.reset();
 }
 
 Milliseconds dark_within(const std::vector<Spell>& spells, Instant from, Instant to) {

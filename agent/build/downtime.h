@@ -20,6 +20,8 @@ struct Look {
 struct Spell {
     Instant from;
     Instant to;
+    Instant last_good{};  ///< it began after this look was asked …
+    Instant first_bad{};  ///< … and before this one was
 };
 
 /// Looks in the order of time, one by one, become spells. A border between good and bad lies in the middle between
@@ -41,7 +43,7 @@ class DarkTime {
 
   private:
     std::optional<Look> last_;
-    std::optional<Instant> dark_since_;
+    std::optional<Spell> open_;
     bool ever_good_ = false;
     std::vector<Spell> spells_;
 };

@@ -28,6 +28,15 @@ std::int64_t between(const std::optional<Instant>& from, const std::optional<Ins
     return std::max(to.value_or(end) - *from, Milliseconds(0)).count();
 }
 
+/// A spell that began between two looks around the stop did not begin before it: nothing was done to the app until
+/// then, and the middle between the looks is only a guess.
+std::vector<Spell> begun_by_the_stop(std::vector<Spell> spells, const std::optional<Instant>& stop) {
+    for (auto& spell : spells) {
+        if (stop && spell.last_good <= *stop && *stop <= spell.first_bad) spell.from = std::clamp(*stop, spell.from, spell.to);
+    }
+    return spells;
+}
+
 }  // namespace
 
 SwitchCost cost_of(const SwitchTimes& times, const std::vector<Spell>* dark) {
@@ -40,9 +49,10 @@ SwitchCost cost_of(const SwitchTimes& times, const std::vector<Spell>* dark) {
     // Without a health check the end of the restart steps is all that is known of being up.
     cost.restart_ms = between(times.stop, dark != nullptr ? times.healthy : times.started, times.end);
     if (dark != nullptr) {
-        cost.dark_ms = dark_in_all(*dark).count();
+        const auto spells = begun_by_the_stop(*dark, times.stop);
+        cost.dark_ms = dark_in_all(spells).count();
         cost.exposed_ms = cost.dark_ms;
-        if (times.acknowledged) cost.exposed_ms -= dark_within(*dark, *times.acknowledged, sheltered_until).count();
+        if (times.acknowledged) cost.exposed_ms -= dark_within(spells, *times.acknowledged, sheltered_until).count();
     } else {
         cost.dark_ms = cost.restart_ms;
         cost.exposed_ms = times.acknowledged ? 0 : cost.dark_ms;

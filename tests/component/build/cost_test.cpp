@@ -111,6 +111,22 @@ TEST_CASE("cost: dark counts as exposed unless the load balancer has let go and 
     CHECK(drained.rejoin_ms == 500);
 }
 
+TEST_CASE("cost: dark that began between two looks around the stop began with the stop, any other where it was guessed") {
+    SwitchTimes times;
+    times.drain = at(0);
+    times.acknowledged = at(115);
+    times.stop = at(120);
+    times.rejoin = at(900);
+    times.end = at(1'000);
+    auto around = seen({{100, true}, {130, false}, {300, true}});
+    CHECK(cost_of(times, &around.spells()).dark_ms == 215 - 120);
+    CHECK(cost_of(times, &around.spells()).exposed_ms == 0);
+    // Down before the stop, and by itself: the guess of the middle stands.
+    auto before = seen({{60, true}, {110, false}, {300, true}});
+    CHECK(cost_of(times, &before.spells()).dark_ms == 205 - 85);
+    CHECK(cost_of(times, &before.spells()).exposed_ms == 115 - 85);
+}
+
 TEST_CASE("cost: without a health check the app is taken to be dark while its steps ran, and it says assumed") {
     SwitchTimes times;
     times.drain = at(0);
