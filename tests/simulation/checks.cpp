@@ -33,9 +33,20 @@ void World::check_switch(const Host& host, const chain::Switch& action) {
     if (failed != host.disk.failed.end() && failed->second.attempt >= target.attempt) {
         violation(fmt::format("I3: {} takes {}, which it knows to be bad", host.name, target.key.id));
     }
-    // I2. A redo is a request made at the restart.
+    // A redo is a request made at the restart.
     const auto asked = host.asked_at.find(action.ticket);
     const auto requested = action.redo ? host.restarted_ms : asked == host.asked_at.end() ? now_ : asked->second;
+    if (s_.policy.on_new_commit == config::OnNewCommit::supersede) {
+        for (auto it = majority_known_at_.upper_bound(target.key); it != majority_known_at_.end(); ++it) {
+            const bool good = std::ranges::none_of(
+                hosts_, [&](const Host& other) { return other.disk.failed.contains(it->first); });
+            if (good && requested > it->second) {
+                violation(fmt::format("I3: {} asked at {} ms for {}, when a majority had known {} since {} ms", host.name,
+                                      requested, target.key.id, it->first.id, it->second));
+            }
+        }
+    }
+    // I2
     if (const auto it = switch_failed_at_.find(target); s_.lanes == 1 && it != switch_failed_at_.end()) {
         violation(fmt::format("I2: {} switches to {}, which had failed at {} ms", host.name, target.key.id, it->second));
     }
@@ -54,6 +65,15 @@ void World::check_switch(const Host& host, const chain::Switch& action) {
     }
     if (action.run_once && successes > 0) {
         violation(fmt::format("I7: {} runs the once steps of {} again", host.name, target.key.id));
+    }
+}
+
+void World::note_known(const Host& host) {
+    for (const auto& [key, known] : host.disk.known) {
+        if (majority_known_at_.contains(key)) continue;
+        const auto knowing =
+            std::ranges::count_if(hosts_, [&](const Host& other) { return other.disk.known.contains(key); });
+        if (static_cast<std::size_t>(knowing) >= hosts_.size() / 2 + 1) majority_known_at_[key] = now_;
     }
 }
 

@@ -83,6 +83,7 @@ void World::stored(Host& host) {
     const auto& disk = host.disk;
     if (disk.phase == chain::Phase::asking) host.asked_at.try_emplace(disk.claim->ticket, now_);
     note_failures(host);
+    note_known(host);
 }
 
 void World::schedule_tick(Host& host) {

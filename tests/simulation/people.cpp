@@ -140,7 +140,11 @@ void World::wipe(Host& host) {
     host.release.reset();  // the app goes on, but nobody knows what it is
     host.asked_at.clear();
     majority_failed_at_.clear();  // what it had recorded no longer counts
-    for (auto& other : hosts_) note_failures(other);
+    majority_known_at_.clear();
+    for (auto& other : hosts_) {
+        note_failures(other);
+        note_known(other);
+    }
     trace("{} WIPED", host.name);
     after(chance_.between(500, 3'000), [this, index = host.index] { accept_until_done(index); });
 }

@@ -125,6 +125,7 @@ class World {
     void check_out();
     void check_switch(const Host& host, const chain::Switch& action);
     void note_failures(const Host& host);
+    void note_known(const Host& host);
     [[nodiscard]] std::string not_converged() const;
 
     Scenario s_;
@@ -144,6 +145,7 @@ class World {
     std::set<std::pair<wire::Target, std::size_t>> failing_;   ///< whose switch failed where, recorded or not
     std::map<wire::Target, std::int64_t> switch_failed_at_;    ///< first recorded anywhere
     std::map<wire::Target, std::int64_t> majority_failed_at_;
+    std::map<wire::RolloutKey, std::int64_t> majority_known_at_;
     std::map<wire::Target, std::int64_t> forgotten_with_;      ///< a machine died installing it; known since
     std::map<wire::RolloutKey, unsigned> once_successes_;
     std::int64_t converge_within_ms_ = 120'000;
