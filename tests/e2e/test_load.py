@@ -5,6 +5,7 @@ import threading
 import time
 import unittest
 
+from harness import wait_until
 from load import Load
 
 
@@ -88,7 +89,7 @@ class LoadTest(unittest.TestCase):
         self.server.shutdown()
         self.server.server_close()
         with Load(self.url, rate=100, seconds=0.2) as load:
-            pass
+            wait_until(lambda: len(load.records) == 20, 10, "every request has come to its end")
         self.assertEqual(set(record["outcome"] for record in load.records), {"refused"})
 
 
