@@ -150,7 +150,6 @@ class Core {
         bool passed = false;         ///< it has gone by: a later node has it or is at it
         bool earlier_has = false;
         bool earlier_lacks = false;
-        bool outlived = false;       ///< everybody runs something newer: only a lost database still wants it
     };
     [[nodiscard]] Surroundings look_around(const Known& known) const;
     void assign(Known& known, bool walks);

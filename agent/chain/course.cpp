@@ -112,7 +112,6 @@ void Core::watch_leading() {
     } else if (!passed_since_) {
         passed_since_ = now_;
     }
-    if (seen.outlived) return;
     const auto& timing = s_.timing;
     if (known.proven) {
         const auto patience = now_ - started_at_ < just_started ? timing.catch_up_grace : timing.catch_up_after;
@@ -133,13 +132,9 @@ Core::Surroundings Core::look_around(const Known& known) const {
     const auto key = known.rollout.key;
     const auto list = visiting(known.rollout);
     const auto mine = std::ranges::find(list, s_.self);
-    std::size_t others = 0;
-    std::size_t newer = 0;
     for (auto it = list.begin(); it != list.end(); ++it) {
         if (it == mine || !is_live(*it) || is_forgotten(*it)) continue;
         const auto& status = peers_.at(*it).status;
-        ++others;
-        if (status.current.key > key) ++newer;
         const bool has = status.current.key >= key;
         const bool works = status.working.key == key;
         seen.carried = seen.carried || works;
@@ -149,7 +144,6 @@ Core::Surroundings Core::look_around(const Known& known) const {
             seen.earlier_lacks = seen.earlier_lacks || !has;
         }
     }
-    seen.outlived = others > 0 && newer == others;
     return seen;
 }
 

@@ -110,11 +110,7 @@ std::string World::not_converged() const {
         if (!host.machine) return fmt::format("I4: {} is not running", host.name);
         const auto& disk = host.disk;
         const auto current = disk.current ? disk.current->key : wire::RolloutKey{};
-        // A lost database may hear late of something that everybody has left behind: it is no longer wanted.
-        const bool outlived = std::ranges::all_of(hosts_, [&](const Host& other) {
-            return &other == &host || other.dead || !other.member || (other.disk.current && other.disk.current->key > good);
-        });
-        if (host.member && current < good && !(current.empty() && outlived)) {
+        if (host.member && current < good) {
             return fmt::format("I4: {} runs {} and not {}; it waits for: {}", host.name, current.id, good.id,
                                host.machine->view(instant()).waits_for);
         }
