@@ -38,8 +38,14 @@ void World::check_switch(const Host& host, const chain::Switch& action) {
     const auto requested = action.redo ? host.restarted_ms : asked == host.asked_at.end() ? now_ : asked->second;
     if (s_.policy.on_new_commit == config::OnNewCommit::supersede) {
         for (auto it = majority_known_at_.upper_bound(target.key); it != majority_known_at_.end(); ++it) {
-            const bool good = std::ranges::none_of(
-                hosts_, [&](const Host& other) { return other.disk.failed.contains(it->first); });
+            // Not one that has failed, nor one that all have left behind and dropped: a lost database may begin anew
+            // with a key below it.
+            const auto knowing =
+                std::ranges::count_if(hosts_, [&](const Host& other) { return other.disk.known.contains(it->first); });
+            const bool good = static_cast<std::size_t>(knowing) >= hosts_.size() / 2 + 1 &&
+                              std::ranges::none_of(hosts_, [&](const Host& other) {
+                                  return other.disk.failed.contains(it->first);
+                              });
             if (good && requested > it->second) {
                 violation(fmt::format("I3: {} asked at {} ms for {}, when a majority had known {} since {} ms", host.name,
                                       requested, target.key.id, it->first.id, it->second));

@@ -13,6 +13,7 @@ namespace baton::simulation {
 namespace {
 
 constexpr std::int64_t watch_after_ms = 8'000;
+constexpr std::int64_t latest_ms = 6'000;
 constexpr std::int64_t queued_rollout_ms = 30'000;
 constexpr std::size_t most_violations = 5;
 
@@ -72,15 +73,22 @@ Outcome World::run() {
         std::size_t offers = 0;
         for (const auto& push : s_.pushes) offers += push.nodes.size();
         if (queue) converge_within_ms_ += static_cast<std::int64_t>(offers) * queued_rollout_ms;
+        std::int64_t since = -1;
         run_until(healed + converge_within_ms_, [&] {
             if (now_ < next_look) return false;
             next_look = now_ + 200;
             missing = not_converged();
-            converged = missing.empty();
+            if (!missing.empty()) {
+                since = -1;
+            } else if (since < 0) {
+                since = now_;
+            }
+            // What was sent before the faults ended has arrived by then.
+            converged = since >= 0 && now_ > healed + latest_ms;
             return converged;
         });
         if (converged) {
-            outcome_.converged_ms = now_ - healed;
+            outcome_.converged_ms = since - healed;
             trace("--- converged after {} ms", outcome_.converged_ms);
             quiet_ = true;
             run_until(now_ + watch_after_ms);
@@ -97,7 +105,7 @@ Outcome World::run() {
 
 std::int64_t World::network_delay() {
     if (calm_) return chance_.between(1, 20);
-    if (chance_.happens(s_.tail)) return chance_.between(50, 5'000);
+    if (chance_.happens(s_.tail)) return chance_.between(50, latest_ms - 1'000);
     return chance_.between(1, 60);
 }
 
@@ -129,7 +137,7 @@ void World::send(Host& from, const chain::Send& action) {
     deliver(from.name, to->second, message, network_delay());
     if (calm_) return;
     if (chance_.happens(s_.duplicate)) deliver(from.name, to->second, message, network_delay());
-    if (chance_.happens(s_.replay)) deliver(from.name, to->second, message, chance_.between(500, 12'000));
+    if (chance_.happens(s_.replay)) deliver(from.name, to->second, message, chance_.between(500, latest_ms));
 }
 
 void World::deliver(const NodeName& from, std::size_t to, const std::shared_ptr<const chain::Message>& message,
