@@ -140,7 +140,7 @@ Core::Surroundings Core::look_around(const Known& known) const {
         seen.carried = seen.carried || works;
         if (it > mine) seen.passed = seen.passed || has || works;
         if (it < mine) {
-            seen.earlier_has = seen.earlier_has || has;
+            seen.earlier_has = seen.earlier_has || status.current.key == key;
             seen.earlier_lacks = seen.earlier_lacks || !has;
         }
     }
