@@ -6,7 +6,6 @@
 #include <cstring>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-#include <tuple>
 
 #include "agent/engine/peer_wire.h"
 #include "agent/engine/settings.h"
@@ -25,12 +24,6 @@ using namespace std::chrono_literals;
 /// How long the store is left alone after it could not be written: a full disk is not cured by asking.
 constexpr auto store_again_after = 1s;
 constexpr auto pack_deadline = 60s;
-/// Rollouts told to a peer that asks for what it missed.
-constexpr std::size_t history_length = 20;
-/// Rows of the ledger told to it, and looked through for what is news.
-constexpr std::size_t ledger_length = 300;
-/// Rows since a build began among which its own is looked for.
-constexpr std::size_t ledger_news = 100;
 /// How often it is looked whether a build's record lacks its end.
 constexpr auto settle_every = 2s;
 /// After a boot: how long a node listens to its peers before it serves, and how long it waits for a majority.
@@ -68,6 +61,7 @@ chain::Durable load_durable(const DriverContext& context) {
 AppDriver::AppDriver(DriverContext context)
     : context_(std::move(context)),
       machine_(machine_settings(context_.config, context_.app), load_durable(context_), random_number()),
+      progress_(context_.config, context_.app, context_.store, context_.clock, context_.outbox),
       runner_(RunnerContext{context_.config, context_.app, context_.store, context_.clock, context_.slots, *this,
                             context_.service, [this](const CommitId& commit) { return fetch_from_peers(commit); }}) {
     catching_up_ = context_.fresh_start && context_.config.nodes.size() > 1;
@@ -95,8 +89,8 @@ void AppDriver::start(bool app_up) {
             if (!answer || !answer->ok()) return;
             context_.post([this, body = answer->body] {
                 const auto said = parse_exchange(body);
-                merge(said.progress, said.rollouts);
-                merge_ledger(said.ledger);
+                progress_.merge(said.progress, said.rollouts);
+                progress_.merge_ledger(said.ledger);
             });
         });
     }
@@ -109,7 +103,7 @@ void AppDriver::tick() {
     if (now() >= next_settle_) {
         next_settle_ = now() + settle_every;
         settle_records();
-        tell_progress();
+        progress_.say_again(machine_.durable().current, machine_.view(now()).newest);
     }
 }
 
@@ -257,11 +251,11 @@ void AppDriver::settle_records() {
         const auto failure = durable.failed.find(target.key);
         if (failure != durable.failed.end() && failure->second.attempt >= target.attempt) {
             const bool here = failure->second.node == context_.config.self && failure->second.kind == chain::FailureKind::failed;
-            runner_.finish(target, here ? wire::BuildState::failed : wire::BuildState::cancelled, failure->second.reason);
+            runner_.records().finish(target, here ? wire::BuildState::failed : wire::BuildState::cancelled, failure->second.reason);
         } else if (durable.current && durable.current->target() == target) {
-            runner_.finish(target, wire::BuildState::succeeded, {});
+            runner_.records().finish(target, wire::BuildState::succeeded, {});
         } else if (durable.current && durable.current->key > target.key) {
-            runner_.finish(target, wire::BuildState::superseded, fmt::format("superseded by {}", durable.current->key.id));
+            runner_.records().finish(target, wire::BuildState::superseded, fmt::format("superseded by {}", durable.current->key.id));
         }
     }
 }
@@ -328,13 +322,13 @@ void AppDriver::note_waiting() {
     const auto view = machine_.view(now());
     if (!view.wanted || view.waits_for == waits_for_) return;
     waits_for_ = view.waits_for;
-    runner_.note_stage(view.wanted->target(), wire::Stage::permit, view.waits_for);
+    runner_.records().note_stage(view.wanted->target(), wire::Stage::permit, view.waits_for);
 }
 
 // --- what the runner tells, on its thread ---
 
 void AppDriver::build_changed(const store::BuildRecord& record) {
-    context_.post([this, record] { update_progress(record); });
+    context_.post([this, record] { progress_.update(record, machine_.durable().current); });
 }
 
 void AppDriver::build_ready(const wire::Target& target, bool deploys, bool has_once_steps) {
@@ -364,115 +358,6 @@ void AppDriver::switched(const chain::Ticket& ticket, const wire::Rollout& rollo
                                         {"good", end == chain::SwitchEnd::in_service}, {"reason", reason}});
         apply(machine_.switched(now(), ticket, end, reason));
     });
-}
-
-// --- what every node shows ---
-
-void AppDriver::update_progress(const store::BuildRecord& record) {
-    const auto& app = context_.app.name;
-    auto row = context_.store.rollouts.progress(app, record.rollout.id, context_.config.self).value_or(wire::NodeProgress{});
-    row.node = context_.config.self;
-    row.rollout = record.rollout;
-    // A version that also grows over a lost database: rows of this node that peers kept must not win for ever.
-    row.version = std::max(row.version + 1, static_cast<std::uint64_t>(to_epoch_ms(context_.clock.wall())));
-    row.build = record.number;
-    row.stage = record.stage;
-    row.state = record.state;
-    row.since_ms = record.stage_ms;
-    row.started_ms = record.started_ms;
-    row.finished_ms = record.finished_ms;
-    row.waits_for = record.finished_ms == 0 ? record.message : std::string();
-    row.message = record.finished_ms == 0 ? std::string() : record.message;
-    if (const auto& current = machine_.durable().current) row.current = current->commit;
-    if (record.state == wire::BuildState::succeeded) row.current = record.commit;
-    context_.store.rollouts.put_progress(app, row);
-    publish(row);
-}
-
-void AppDriver::tell_progress() {
-    const auto& current = machine_.durable().current;
-    const auto& rollouts = context_.store.rollouts;
-    if (current && !context_.store.builds.for_rollout(context_.app.name, current->key.id) &&
-        !rollouts.progress(context_.app.name, current->key.id, context_.config.self)) {
-        // A roll-back to what runs here already: nothing was built, and it is done all the same.
-        wire::NodeProgress row;
-        row.node = context_.config.self;
-        row.rollout = current->key;
-        row.version = static_cast<std::uint64_t>(to_epoch_ms(context_.clock.wall()));
-        row.stage = wire::Stage::done;
-        row.state = wire::BuildState::succeeded;
-        row.since_ms = row.started_ms = row.finished_ms = to_epoch_ms(context_.clock.wall());
-        row.current = current->commit;
-        row.message = "this node ran that commit already";
-        context_.store.rollouts.put_progress(context_.app.name, row);
-    }
-    // Letters get lost while a peer or this agent is away: how it stands is said again.
-    const auto newest = machine_.view(now()).newest;
-    if (!newest) return;
-    if (const auto row = rollouts.progress(context_.app.name, newest->key.id, context_.config.self)) publish(*row);
-}
-
-void AppDriver::publish(const wire::NodeProgress& row) {
-    PeerExchange said;
-    said.progress = {row};
-    for (auto& cost : context_.store.ledger.list(context_.app.name, row.started_ms, ledger_news)) {
-        if (cost.node == row.node && cost.rollout == row.rollout.id) said.ledger.push_back(std::move(cost));
-    }
-    if (const auto record = context_.store.rollouts.get(context_.app.name, row.rollout.id)) said.rollouts = {record->rollout};
-    const std::string body = json::dump(to_json(said));
-    for (const auto& node : context_.config.nodes) {
-        if (node.name != context_.config.self && !node.jenkins) {
-            context_.outbox.post(node.name, peer_target(context_.app.name), body, nullptr);
-        }
-    }
-}
-
-void AppDriver::merge(const std::vector<wire::NodeProgress>& progress, const std::vector<wire::Rollout>& rollouts) {
-    const auto at = to_epoch_ms(context_.clock.wall());
-    for (const auto& rollout : rollouts) {
-        const auto known = context_.store.rollouts.get(context_.app.name, rollout.key.id);
-        if (known && known->rollout.attempt >= rollout.attempt) continue;
-        context_.store.rollouts.upsert({rollout, store::RolloutState::running, {}, at});
-    }
-    for (const auto& row : progress) {
-        if (row.node != context_.config.self) context_.store.rollouts.put_progress(context_.app.name, row);
-    }
-}
-
-void AppDriver::merge_ledger(const std::vector<store::LedgerEntry>& rows) {
-    if (rows.empty()) return;
-    using Key = std::tuple<NodeName, RolloutId, unsigned>;
-    std::map<Key, std::int64_t> known;
-    for (const auto& row : context_.store.ledger.list(context_.app.name, 0, ledger_length)) {
-        known.emplace(Key(row.node, row.rollout, row.build), row.at_ms);
-    }
-    for (auto row : rows) {
-        if (row.node == context_.config.self) continue;
-        const auto it = known.find(Key(row.node, row.rollout, row.build));
-        // Letters may arrive late and twice: what was said at the end of a switch outlives what was said at its beginning.
-        if (it != known.end() && it->second >= row.at_ms) continue;
-        row.app = context_.app.name;
-        try {
-            context_.store.ledger.put(row);
-        } catch (const Error& error) {
-            // Nothing that the protocol says depends on it, and the peer tells it again.
-            log::warning("engine", "cannot store a peer's ledger", {{"app", row.app}, {"reason", error.text()}});
-            return;
-        }
-    }
-}
-
-std::vector<store::LedgerEntry> AppDriver::ledger() const {
-    return context_.store.ledger.list(context_.app.name, 0, ledger_length);
-}
-
-void AppDriver::history(std::vector<wire::NodeProgress>& progress, std::vector<wire::Rollout>& rollouts) const {
-    for (const auto& record : context_.store.rollouts.list(context_.app.name, history_length)) {
-        rollouts.push_back(record.rollout);
-        for (auto& row : context_.store.rollouts.progress(context_.app.name, record.rollout.key.id)) {
-            progress.push_back(std::move(row));
-        }
-    }
 }
 
 bool AppDriver::fetch_from_peers(const CommitId& commit) const {

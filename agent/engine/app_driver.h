@@ -11,6 +11,7 @@
 
 #include "agent/chain/machine.h"
 #include "agent/engine/outbox.h"
+#include "agent/engine/progress.h"
 #include "agent/engine/runner.h"
 #include "agent/store/store.h"
 
@@ -48,13 +49,8 @@ class AppDriver final : private RunnerEvents {
     [[nodiscard]] Instant next_tick() const;
     /// Messages from one peer; those for the same peer that they cause are the answer.
     std::vector<chain::Message> receive(const NodeName& from, const std::vector<chain::Message>& messages);
-    void merge(const std::vector<wire::NodeProgress>& progress, const std::vector<wire::Rollout>& rollouts);
-    /// What other nodes' switches cost, as far as it is news.
-    void merge_ledger(const std::vector<store::LedgerEntry>& rows);
-    /// The newest of what this node knows of the ledger.
-    [[nodiscard]] std::vector<store::LedgerEntry> ledger() const;
-    /// The newest rollouts with what every node said of them.
-    void history(std::vector<wire::NodeProgress>& progress, std::vector<wire::Rollout>& rollouts) const;
+    /// What every node shows of every node.
+    [[nodiscard]] Progress& progress() { return progress_; }
     void offer(const wire::Rollout& rollout);
     [[nodiscard]] wire::RolloutKey next_key(const RolloutId& id) const { return machine_.next_key(id); }
     chain::OrderId order(const chain::Order& order, const std::string& who);
@@ -92,18 +88,15 @@ class AppDriver final : private RunnerEvents {
     void note_waiting();
     /// Ends the records of builds that nobody works on or wants any more: what a crash or a late cancel left behind.
     void settle_records();
-    /// Says again how this node stands with the newest rollout.
-    void tell_progress();
     [[nodiscard]] bool listening() const;
     void judge_service();
     [[nodiscard]] bool behind() const;
-    void update_progress(const store::BuildRecord& record);
-    void publish(const wire::NodeProgress& row);
     bool fetch_from_peers(const CommitId& commit) const;
     [[nodiscard]] Instant now() const { return context_.clock.now(); }
 
     DriverContext context_;
     chain::Machine machine_;
+    Progress progress_;
     std::deque<chain::Action> pending_;      ///< not carried out yet: the durable state could not be stored
     bool unstored_ = false;
     Instant next_store_{};

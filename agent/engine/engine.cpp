@@ -158,12 +158,12 @@ PeerExchange Engine::exchange(const AppName& app, const NodeName& from, const Pe
     auto& target = driver(app);
     return call([&target, from, said] {
         PeerExchange answer;
-        target.merge(said.progress, said.rollouts);
-        target.merge_ledger(said.ledger);
+        target.progress().merge(said.progress, said.rollouts);
+        target.progress().merge_ledger(said.ledger);
         if (!said.messages.empty()) answer.messages = target.receive(from, said.messages);
         if (said.wants_history) {
-            target.history(answer.progress, answer.rollouts);
-            answer.ledger = target.ledger();
+            target.progress().history(answer.progress, answer.rollouts);
+            answer.ledger = target.progress().ledger();
         }
         return answer;
     });

@@ -10,7 +10,6 @@
 
 #include "agent/build/publisher.h"
 #include "agent/build/step_environment.h"
-#include "agent/engine/console.h"
 #include "agent/engine/recorder.h"
 #include "agent/engine/settings.h"
 #include "common/config/load.h"
@@ -37,15 +36,6 @@ chain::SwitchEnd end_of(build::SwitchOutcome outcome) {
     return chain::SwitchEnd::stuck;
 }
 
-store::LedgerKind kind_of(build::SwitchCost::Kind kind) {
-    switch (kind) {
-        case build::SwitchCost::Kind::measured: return store::LedgerKind::measured;
-        case build::SwitchCost::Kind::assumed: return store::LedgerKind::assumed;
-        case build::SwitchCost::Kind::unknown: return store::LedgerKind::unknown;
-    }
-    return store::LedgerKind::unknown;
-}
-
 /// Of what is no build: an app that is brought up after a boot.
 class Unrecorded final : public build::Listener {
   public:
@@ -60,18 +50,10 @@ class Unrecorded final : public build::Listener {
 
 }  // namespace
 
-AppPaths::AppPaths(const fs::path& state_dir, const AppName& app)
-    : mirror(state_dir / "apps" / app.str() / "mirror.git"),
-      workspaces(state_dir / "apps" / app.str() / "work"),
-      cache(state_dir / "apps" / app.str() / "cache"),
-      logs(state_dir / "apps" / app.str() / "logs"),
-      artifacts(state_dir / "apps" / app.str() / "artifacts") {}
-
-fs::path AppPaths::log(unsigned build) const { return logs / fmt::format("{}.log", build); }
-fs::path AppPaths::artifacts_of(unsigned build) const { return artifacts / std::to_string(build); }
-
 Runner::Runner(RunnerContext context)
-    : context_(std::move(context)), paths_(context_.config.state_dir, context_.app.name) {
+    : context_(std::move(context)),
+      paths_(context_.config.state_dir, context_.app.name),
+      records_(context_.config, context_.app, context_.store, context_.clock, context_.events, paths_) {
     for (const auto& folder : {paths_.workspaces, paths_.cache, paths_.logs, paths_.artifacts}) {
         fs::create_directories(folder);
     }
@@ -128,27 +110,10 @@ bool Runner::cancel(const wire::Target& target, BuildState as, const std::string
             return true;
         }
     }
-    auto record = ready_record(target);
+    auto record = records_.open(target);
     if (!record || record->stage != Stage::permit) return false;
-    end_record(*record, as, reason);
+    records_.end(*record, as, reason);
     return true;
-}
-
-void Runner::finish(const wire::Target& target, BuildState as, const std::string& message) {
-    auto record = ready_record(target);
-    if (record) end_record(*record, as, message);
-}
-
-void Runner::note_stage(const wire::Target& target, Stage stage, const std::string& waits_for) {
-    auto record = ready_record(target);
-    // Before that stage the record is the runner's own, and after it too.
-    if (!record || record->stage != Stage::permit) return;
-    if (record->stage == stage && record->message == waits_for) return;
-    if (record->stage != stage) record->stage_ms = to_epoch_ms(context_.clock.wall());
-    record->stage = stage;
-    record->message = waits_for;
-    context_.store.builds.save(*record);
-    context_.events.build_changed(*record);
 }
 
 void Runner::work(const std::stop_token& stop) {
@@ -210,31 +175,6 @@ void Runner::give_up(const Job& job, const std::string& reason) {
     }
 }
 
-std::optional<store::BuildRecord> Runner::ready_record(const wire::Target& target) const {
-    auto record = context_.store.builds.for_rollout(context_.app.name, target.key.id);
-    if (!record || record->attempt != target.attempt || record->finished_ms != 0) return std::nullopt;
-    return record;
-}
-
-store::BuildRecord Runner::begin_record(const wire::Rollout& rollout, bool ahead) {
-    store::BuildRecord record;
-    record.app = context_.app.name;
-    record.rollout = rollout.key;
-    record.attempt = rollout.attempt;
-    record.kind = rollout.kind;
-    record.commit = rollout.commit;
-    if (const auto last = context_.store.builds.newest(record.app)) record.previous_commit = last->commit;
-    record.stage = Stage::fetch;
-    record.state = BuildState::running;
-    record.started_ms = record.stage_ms = to_epoch_ms(context_.clock.wall());
-    record.causes = {rollout.cause};
-    record.parameters = rollout.parameters;
-    if (ahead) record.message = "ahead of its turn";
-    record.number = context_.store.builds.insert(record);
-    write_console_head(paths_.log(record.number), record.causes, context_.config.self);
-    return record;
-}
-
 build::BuildSpec Runner::spec_for(const store::BuildRecord& record, const wire::Rollout& rollout) const {
     build::BuildSpec spec;
     spec.agent = &context_.config;
@@ -273,59 +213,6 @@ config::Pipeline Runner::pipeline_at(const CommitId& commit) const {
     return config::parse_pipeline(*text, context_.app.pipeline.string());
 }
 
-void Runner::end_record(store::BuildRecord& record, BuildState state, const std::string& message) {
-    record.state = state;
-    record.message = message;
-    if (state == BuildState::succeeded) record.stage = Stage::done;
-    record.finished_ms = to_epoch_ms(context_.clock.wall());
-    write_console_tail(paths_.log(record.number), state);
-    try {
-        context_.store.builds.save(record);
-    } catch (const Error& error) {
-        // How the build ended is the protocol's to know, whether or not its record could be written.
-        log::error("build", "cannot store how a build ended", {{"app", record.app}, {"reason", error.text()}});
-    }
-    context_.events.build_changed(record);
-    log::info("build", "ended", {{"app", record.app}, {"build", record.number}, {"commit", record.commit},
-                                 {"state", wire::to_text(state)}, {"reason", message}});
-    prune();
-}
-
-void Runner::note_cost(const store::BuildRecord& record, const build::SwitchCost& cost) {
-    store::LedgerEntry entry;
-    entry.node = context_.config.self;
-    entry.app = record.app;
-    entry.rollout = record.rollout.id;
-    entry.build = record.number;
-    entry.dark_ms = cost.dark_ms;
-    entry.exposed_ms = cost.exposed_ms;
-    entry.out_ms = cost.out_ms;
-    entry.drain_ms = cost.drain_ms;
-    entry.restart_ms = cost.restart_ms;
-    entry.rejoin_ms = cost.rejoin_ms;
-    entry.cut = cost.cut;
-    entry.kind = kind_of(cost.kind);
-    entry.at_ms = to_epoch_ms(context_.clock.wall());
-    try {
-        context_.store.ledger.put(entry);
-    } catch (const Error& error) {
-        // What a deploy cost must not decide how it ends.
-        log::error("build", "cannot store what a switch cost", {{"app", record.app}, {"reason", error.text()}});
-    }
-}
-
-void Runner::prune() {
-    try {
-        for (const unsigned number : context_.store.builds.prune(context_.app.name, context_.app.keep_builds)) {
-            std::error_code ignored;
-            fs::remove(paths_.log(number), ignored);
-            fs::remove_all(paths_.artifacts_of(number), ignored);
-        }
-    } catch (const Error& error) {
-        log::warning("build", "cannot clear away old builds", {{"app", context_.app.name}, {"reason", error.text()}});
-    }
-}
-
 bool Runner::answered_before(const wire::Rollout& rollout) {
     const auto target = rollout.target();
     auto earlier = context_.store.builds.for_rollout(context_.app.name, target.key.id);
@@ -340,7 +227,7 @@ bool Runner::answered_before(const wire::Rollout& rollout) {
         context_.events.build_ready(target, pipeline.switch_over.has_value(), pipeline.has_once_steps());
         return true;
     }
-    end_record(*earlier, BuildState::cancelled, "the agent was stopped during this build");
+    records_.end(*earlier, BuildState::cancelled, "the agent was stopped during this build");
     return false;
 }
 
@@ -349,7 +236,7 @@ void Runner::run(const PrepareJob& job, const std::stop_token& stop) {
     if (answered_before(job.rollout)) return;
     // The agent's own end cancels like anybody else.
     const std::stop_callback forward(stop, [this] { running_stop_.request_stop(); });
-    auto record = begin_record(job.rollout, job.ahead);
+    auto record = records_.begin(job.rollout, job.ahead);
     Recorder recorder(context_.store, context_.clock, context_.events, record, std::nullopt);
     context_.events.build_changed(record);
     std::optional<Error> failure;
@@ -385,11 +272,11 @@ void Runner::run(const PrepareJob& job, const std::stop_token& stop) {
     }
     if (stop.stop_requested()) return;  // the next start of the agent finds the record without an end
     if (cancelled) {
-        end_record(record, cancelled_as, because);
+        records_.end(record, cancelled_as, because);
         return;
     }
     if (failure) {
-        end_record(record, BuildState::failed, failure->text());
+        records_.end(record, BuildState::failed, failure->text());
         context_.events.build_failed(target, failure->text());
         return;
     }
@@ -399,24 +286,24 @@ void Runner::run(const PrepareJob& job, const std::stop_token& stop) {
     if (deploys) {
         context_.events.build_changed(record);
     } else {
-        end_record(record, BuildState::succeeded, {});
+        records_.end(record, BuildState::succeeded, {});
     }
     context_.events.build_ready(target, deploys, prepared->pipeline.has_once_steps());
 }
 
 void Runner::run(const SwitchJob& job, const std::stop_token& stop) {
     const auto target = job.rollout.target();
-    auto record = ready_record(target);
-    if (!record) record = reopened_record(job.rollout);
+    auto record = records_.open(target);
+    if (!record) record = records_.reopen(job.rollout);
     Recorder recorder(context_.store, context_.clock, context_.events, *record, job.ticket);
     build::SwitchResult result;
     try {
         const auto pipeline = pipeline_at(job.rollout.commit);
         // Unknown until it is over: if this process dies in between, that is what the ledger says.
-        if (pipeline.switch_over) note_cost(*record, build::SwitchCost{});
+        if (pipeline.switch_over) records_.note_cost(*record, build::SwitchCost{});
         result = build::switch_over(spec_for(*record, job.rollout), pipeline, record->release_path, job.options, recorder,
                                     stop);
-        if (result.cost) note_cost(*record, *result.cost);
+        if (result.cost) records_.note_cost(*record, *result.cost);
     } catch (const Error& error) {
         // Before anything of the node was touched: switch_over itself does not throw.
         result = {build::SwitchOutcome::untouched, error.text()};
@@ -425,35 +312,17 @@ void Runner::run(const SwitchJob& job, const std::stop_token& stop) {
     switch (result.outcome) {
         case build::SwitchOutcome::in_service:
             record->stage = Stage::handoff;
-            end_record(*record, BuildState::succeeded, {});
+            records_.end(*record, BuildState::succeeded, {});
             break;
-        case build::SwitchOutcome::restored: end_record(*record, BuildState::restored, result.reason); break;
+        case build::SwitchOutcome::restored: records_.end(*record, BuildState::restored, result.reason); break;
         case build::SwitchOutcome::untouched:
             // It waits again, with the release that it has; the protocol tries once more or says that it has failed.
             recorder.stage_began(Stage::permit);
             recorder.waits_for(result.reason);
             break;
-        case build::SwitchOutcome::stuck: end_record(*record, BuildState::stuck, result.reason); break;
+        case build::SwitchOutcome::stuck: records_.end(*record, BuildState::stuck, result.reason); break;
     }
     context_.events.switched(job.ticket, job.rollout, end_of(result.outcome), result.reason);
-}
-
-store::BuildRecord Runner::reopened_record(const wire::Rollout& rollout) {
-    auto last = context_.store.builds.for_rollout(context_.app.name, rollout.key.id);
-    if (last && last->attempt == rollout.attempt && !last->release_path.empty()) {
-        // The agent died between the end of the build and its being known: the switch is gone through once more.
-        last->state = BuildState::running;
-        last->finished_ms = 0;
-        last->message.clear();
-        return *last;
-    }
-    // The record is gone (a database from a back-up): the release is found by its commit, or the switch says no.
-    auto record = begin_record(rollout, false);
-    const build::Publisher publisher(context_.app.deploy_to, build::step_account(context_.app));
-    if (const auto release = publisher.find_release(rollout.commit)) {
-        record.release_path = publisher.directory_of(release->id).string();
-    }
-    return record;
 }
 
 std::optional<Runner::Live> Runner::live() const {

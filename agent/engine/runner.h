@@ -17,41 +17,13 @@
 
 #include "agent/build/build.h"
 #include "agent/chain/machine.h"
+#include "agent/engine/build_records.h"
 #include "agent/engine/slots.h"
 #include "agent/store/store.h"
 #include "common/clock.h"
 #include "common/config/agent_config.h"
 
 namespace baton::engine {
-
-/// What a runner tells. Called on the runner's thread; each call may block until the matter is on disk.
-class RunnerEvents {
-  public:
-    RunnerEvents() = default;
-    RunnerEvents(const RunnerEvents&) = delete;
-    RunnerEvents& operator=(const RunnerEvents&) = delete;
-    virtual ~RunnerEvents() = default;
-    /// The record of a build changed: its stage, state, or what it waits for.
-    virtual void build_changed(const store::BuildRecord& record) = 0;
-    virtual void build_ready(const wire::Target& target, bool deploys, bool has_once_steps) = 0;
-    virtual void build_failed(const wire::Target& target, const std::string& reason) = 0;
-    virtual void once_started(const chain::Ticket& ticket) = 0;
-    virtual void once_done(const chain::Ticket& ticket) = 0;
-    virtual void switched(const chain::Ticket& ticket, const wire::Rollout& rollout, chain::SwitchEnd end,
-                          const std::string& reason) = 0;
-};
-
-/// Where an app's things lie below the state directory.
-struct AppPaths {
-    AppPaths(const std::filesystem::path& state_dir, const AppName& app);
-    [[nodiscard]] std::filesystem::path log(unsigned build) const;
-    [[nodiscard]] std::filesystem::path artifacts_of(unsigned build) const;
-    std::filesystem::path mirror;
-    std::filesystem::path workspaces;
-    std::filesystem::path cache;
-    std::filesystem::path logs;
-    std::filesystem::path artifacts;
-};
 
 /// Fetches objects of a commit from peers when the git host is away; false when no peer has it.
 using PeerFetch = std::function<bool(const CommitId& commit)>;
@@ -89,15 +61,12 @@ class Runner {
     void stop();
     /// Ends a build that is queued, in fetch, prepare or test, or that waits for its permit. False when it is switching.
     bool cancel(const wire::Target& target, wire::BuildState as, const std::string& reason);
-    /// Ends the record of a build whose turn is over (a permit that is waited for; a handoff that was made).
-    void finish(const wire::Target& target, wire::BuildState as, const std::string& message);
-    /// What a build in the stage permit waits for.
-    void note_stage(const wire::Target& target, wire::Stage stage, const std::string& waits_for);
-
     /// Is the release that is current on disk healthy now? Blocks for at most its health check's time-out. True when
     /// nothing was ever deployed here or the app has no health check. Changes nothing; does not throw.
     [[nodiscard]] bool healthy_now(const CommitId& current, const std::stop_token& stop);
     [[nodiscard]] const AppPaths& paths() const { return paths_; }
+    /// The records of the app's builds, for who knows how one ended without the runner.
+    [[nodiscard]] BuildRecords& records() { return records_; }
     [[nodiscard]] build::BuildSpec spec_for(const store::BuildRecord& record, const wire::Rollout& rollout) const;
 
   private:
@@ -128,21 +97,16 @@ class Runner {
     void begin_cancellable(const wire::Target& target);  // under mutex_
     /// The outcome of an earlier build of the same target is told again, if it is known.
     bool answered_before(const wire::Rollout& rollout);
-    store::BuildRecord reopened_record(const wire::Rollout& rollout);
     [[nodiscard]] std::optional<Live> live() const;
     void give_up(const Job& job, const std::string& reason);
     void run(const PrepareJob& job, const std::stop_token& stop);
     void run(const SwitchJob& job, const std::stop_token& stop);
     void run(const BringUpJob& job, const std::stop_token& stop);
-    [[nodiscard]] std::optional<store::BuildRecord> ready_record(const wire::Target& target) const;
-    store::BuildRecord begin_record(const wire::Rollout& rollout, bool ahead);
     [[nodiscard]] config::Pipeline pipeline_at(const CommitId& commit) const;
-    void end_record(store::BuildRecord& record, wire::BuildState state, const std::string& message);
-    void note_cost(const store::BuildRecord& record, const build::SwitchCost& cost);
-    void prune();
 
     RunnerContext context_;
     AppPaths paths_;
+    BuildRecords records_;
     mutable std::mutex mutex_;
     std::condition_variable_any wake_;
     std::deque<Job> jobs_;

@@ -125,12 +125,12 @@ TEST_CASE("runner: what the protocol waits for is not written over a build that 
     const auto go = engine::AppPaths(node.config.state_dir, node.rollout.app).workspaces.parent_path() / "go";
     node.runner->prepare(node.rollout, false);
     REQUIRE(test::eventually([&] { return node.in_stage(Stage::test); }, 20s));
-    node.runner->note_stage(node.rollout.target(), Stage::permit, "its turn");
+    node.runner->records().note_stage(node.rollout.target(), Stage::permit, "its turn");
     CHECK(node.builds().front().stage == Stage::test);
     CHECK(node.builds().front().message.empty());
     write_file_atomically(go, "");
     REQUIRE(test::eventually([&] { return node.in_stage(Stage::permit); }, 20s));
-    node.runner->note_stage(node.rollout.target(), Stage::permit, "its turn");
+    node.runner->records().note_stage(node.rollout.target(), Stage::permit, "its turn");
     CHECK(node.builds().front().message == "its turn");
 }
 

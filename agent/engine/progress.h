@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// What every node shows of every node: how builds stand and what they cost, told to the peers and taken in from them.
+// For people alone; nothing that the protocol decides depends on it.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "agent/engine/outbox.h"
+#include "agent/store/store.h"
+#include "common/clock.h"
+#include "common/config/agent_config.h"
+#include "common/wire/rollout.h"
+
+namespace baton::engine {
+
+/// The engine's thread only.
+class Progress {
+  public:
+    Progress(const config::AgentConfig& config, const config::App& app, store::Store& store, const Clock& clock,
+             Outbox& outbox)
+        : config_(config), app_(app), store_(store), clock_(clock), outbox_(outbox) {}
+
+    /// A build of this node has changed: stored, and told to every peer. `current`: what this node runs.
+    void update(const store::BuildRecord& record, const std::optional<wire::Rollout>& current);
+    /// Says again how this node stands with the newest rollout.
+    void say_again(const std::optional<wire::Rollout>& current, const std::optional<wire::Rollout>& newest);
+    void merge(const std::vector<wire::NodeProgress>& progress, const std::vector<wire::Rollout>& rollouts);
+    /// Rows of other nodes that are news here.
+    void merge_ledger(const std::vector<store::LedgerEntry>& rows);
+    [[nodiscard]] std::vector<store::LedgerEntry> ledger() const;
+    /// The newest rollouts with what every node said of them.
+    void history(std::vector<wire::NodeProgress>& progress, std::vector<wire::Rollout>& rollouts) const;
+
+  private:
+    void publish(const wire::NodeProgress& row);
+
+    const config::AgentConfig& config_;
+    const config::App& app_;
+    store::Store& store_;
+    const Clock& clock_;
+    Outbox& outbox_;
+};
+
+}  // namespace baton::engine
