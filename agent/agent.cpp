@@ -102,13 +102,16 @@ class Agent {
           verifier_(keys_, config_.self, clock_),
           services_(config_),
           outbox_(config_, signer_),
-          engine_(config_, store_, clock_, outbox_, services_, identity_.node.empty() || identity_.boot_id != boot_id()),
+          engine_(config_, store_, clock_, outbox_, services_,
+                  identity_.node.empty() || identity_.boot_id != boot_id()),
           starter_(config_, store_, clock_, engine_),
-          operations_(config_, store_, engine_, [this] { starter_.wake(); }, clock_),
+          operations_(
+              config_, store_, engine_, [this] { starter_.wake(); }, clock_),
           peers_(engine_),
           service_(services_),
           router_(operations_, peers_, service_, config_, verifier_, clock_),
-          server_(server_options(config_), [this](http::Request&& request) { return router_.handle(std::move(request)); }) {}
+          server_(server_options(config_),
+                  [this](http::Request&& request) { return router_.handle(std::move(request)); }) {}
 
     void start() {
         if (const auto ended = process::end_leftovers(build::step_owner(config_)); ended > 0) {
@@ -118,11 +121,12 @@ class Agent {
         server_.start();
         engine_.start();
         starter_.start();
-        log::info("agent", "started", {{"node", config_.self},
-                                       {"version", BATON_VERSION},
-                                       {"address", config_.find_node(config_.self)->address.text()},
-                                       {"nodes", config_.nodes.size()},
-                                       {"apps", config_.apps.size()}});
+        log::info("agent", "started",
+                  {{"node", config_.self},
+                   {"version", BATON_VERSION},
+                   {"address", config_.find_node(config_.self)->address.text()},
+                   {"nodes", config_.nodes.size()},
+                   {"apps", config_.apps.size()}});
     }
     void reload() { server_.reload_tls(); }
     void stop() {
@@ -191,7 +195,8 @@ int run_agent(const std::filesystem::path& config_file, const std::optional<std:
                 agent.reload();
                 log::info("agent", "TLS files read again");
             } catch (const Error& error) {
-                log::error("agent", "cannot read the TLS files again; the old ones stay in use", {{"reason", error.text()}});
+                log::error("agent", "cannot read the TLS files again; the old ones stay in use",
+                           {{"reason", error.text()}});
             }
             continue;
         }

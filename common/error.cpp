@@ -16,13 +16,20 @@ struct KindName {
 };
 
 constexpr std::array kind_names{
-    KindName{ErrorKind::invalid, "invalid"},         KindName{ErrorKind::not_found, "not_found"},
-    KindName{ErrorKind::unauthorized, "unauthorized"}, KindName{ErrorKind::forbidden, "forbidden"},
-    KindName{ErrorKind::conflict, "conflict"},       KindName{ErrorKind::too_large, "too_large"},
-    KindName{ErrorKind::busy, "busy"},               KindName{ErrorKind::timeout, "timeout"},
-    KindName{ErrorKind::cancelled, "cancelled"},     KindName{ErrorKind::unreachable, "unreachable"},
-    KindName{ErrorKind::step_failed, "step_failed"}, KindName{ErrorKind::io, "io"},
-    KindName{ErrorKind::corrupt, "corrupt"},         KindName{ErrorKind::internal, "internal"},
+    KindName{ErrorKind::invalid, "invalid"},
+    KindName{ErrorKind::not_found, "not_found"},
+    KindName{ErrorKind::unauthorized, "unauthorized"},
+    KindName{ErrorKind::forbidden, "forbidden"},
+    KindName{ErrorKind::conflict, "conflict"},
+    KindName{ErrorKind::too_large, "too_large"},
+    KindName{ErrorKind::busy, "busy"},
+    KindName{ErrorKind::timeout, "timeout"},
+    KindName{ErrorKind::cancelled, "cancelled"},
+    KindName{ErrorKind::unreachable, "unreachable"},
+    KindName{ErrorKind::step_failed, "step_failed"},
+    KindName{ErrorKind::io, "io"},
+    KindName{ErrorKind::corrupt, "corrupt"},
+    KindName{ErrorKind::internal, "internal"},
 };
 
 ErrorKind kind_of(int errno_value) {

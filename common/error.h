@@ -11,20 +11,20 @@ namespace baton {
 
 /// What went wrong, as a caller can act on it. The names are a contract: `/api/v1` errors carry them.
 enum class ErrorKind {
-    invalid,        ///< the input is at fault: a malformed request, a bad configuration
-    not_found,      ///< no such app, build, node, file
-    unauthorized,   ///< no credentials, or wrong ones
-    forbidden,      ///< known, but may not
-    conflict,       ///< the state does not allow it: frozen, held, already so
-    too_large,      ///< a limit on size or number was reached
-    busy,           ///< a limit on concurrency was reached; trying again may help
-    timeout,        ///< a deadline passed
-    cancelled,      ///< someone asked to stop
-    unreachable,    ///< a peer, a git host or a service did not answer
-    step_failed,    ///< a user's step, test suite or health check said no
-    io,             ///< the operating system refused: disk full, permission denied
-    corrupt,        ///< stored state cannot be trusted
-    internal,       ///< a fault of this program
+    invalid,       ///< the input is at fault: a malformed request, a bad configuration
+    not_found,     ///< no such app, build, node, file
+    unauthorized,  ///< no credentials, or wrong ones
+    forbidden,     ///< known, but may not
+    conflict,      ///< the state does not allow it: frozen, held, already so
+    too_large,     ///< a limit on size or number was reached
+    busy,          ///< a limit on concurrency was reached; trying again may help
+    timeout,       ///< a deadline passed
+    cancelled,     ///< someone asked to stop
+    unreachable,   ///< a peer, a git host or a service did not answer
+    step_failed,   ///< a user's step, test suite or health check said no
+    io,            ///< the operating system refused: disk full, permission denied
+    corrupt,       ///< stored state cannot be trusted
+    internal,      ///< a fault of this program
 };
 
 [[nodiscard]] std::string_view to_text(ErrorKind kind);

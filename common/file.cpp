@@ -94,7 +94,8 @@ std::string read_secret_file(const fs::path& path) {
     std::string_view line = content;
     line = line.substr(0, line.find('\n'));
     if (line.ends_with('\r')) line.remove_suffix(1);
-    if (line.empty()) throw Error(ErrorKind::invalid, fmt::format("{} holds no secret: its first line is empty", path.string()));
+    if (line.empty())
+        throw Error(ErrorKind::invalid, fmt::format("{} holds no secret: its first line is empty", path.string()));
     return std::string(line);
 }
 

@@ -43,7 +43,8 @@ struct Unit {
     std::int64_t milliseconds;
 };
 // Largest first, which is also the order in which they may stand.
-constexpr std::array units{Unit{"d", 86'400'000}, Unit{"h", 3'600'000}, Unit{"m", 60'000}, Unit{"s", 1'000}, Unit{"ms", 1}};
+constexpr std::array units{Unit{"d", 86'400'000}, Unit{"h", 3'600'000}, Unit{"m", 60'000}, Unit{"s", 1'000},
+                           Unit{"ms", 1}};
 constexpr std::int64_t longest_duration_ms = 366LL * 86'400'000;
 
 std::size_t edit_distance(std::string_view left, std::string_view right) {

@@ -15,9 +15,8 @@ bool is_valid_name(std::string_view text) {
 
 bool is_commit_id(std::string_view text) {
     constexpr std::size_t sha1_digits = 40;
-    return text.size() == sha1_digits && std::ranges::all_of(text, [](char c) {
-               return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-           });
+    return text.size() == sha1_digits &&
+           std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
 }  // namespace baton

@@ -45,7 +45,8 @@ void AgentCheckListener::serve(const std::stop_token& stop) {
             if (socket_.poll(poll_time, Poco::Net::Socket::SELECT_READ)) answer_one();
         } catch (const Poco::Exception& error) {
             // A client that hangs up early is nobody's concern; a lack of descriptors must not become a busy loop.
-            if (!complained) log::warning("traffic", "an agent-check was not answered", {{"error", error.displayText()}});
+            if (!complained)
+                log::warning("traffic", "an agent-check was not answered", {{"error", error.displayText()}});
             complained = true;
             std::this_thread::yield();
         }
@@ -68,7 +69,8 @@ void AgentCheckListener::answer_one() {
     if (sent != static_cast<int>(text.size())) return;
     for (std::size_t i = 0; i < states_.size(); ++i) {
         // What was said must be what this app has to say; else its load balancer has not heard it.
-        if (answers[i].agent_check == text) states_[i]->count_poll(PollSource::agent_check, peer.host().toString(), answers[i]);
+        if (answers[i].agent_check == text)
+            states_[i]->count_poll(PollSource::agent_check, peer.host().toString(), answers[i]);
     }
 }
 

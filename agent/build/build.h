@@ -35,7 +35,7 @@ class Listener {
     Listener& operator=(const Listener&) = delete;
     virtual ~Listener() = default;
     virtual void stage_began(wire::Stage stage) = 0;
-    virtual void waits_for(const std::string& what) = 0;   ///< empty: no longer waiting
+    virtual void waits_for(const std::string& what) = 0;  ///< empty: no longer waiting
     virtual void step_ended(const StepRecord& step) = 0;
     virtual void tests_read(const TestReport& report) = 0;
     /// The release directory exists; `current` does not yet point to it.
@@ -51,17 +51,17 @@ struct BuildSpec {
     const config::App* app = nullptr;
     wire::Rollout rollout;
     unsigned number = 0;
-    std::filesystem::path mirror;       ///< bare repository of the app
-    std::filesystem::path workspace;    ///< of this build, made and removed by the stages
-    std::filesystem::path cache;        ///< virtualenvs and the like, shared by the app's builds
-    std::filesystem::path log_file;     ///< appended to
-    std::filesystem::path artifacts;    ///< where kept files go
-    std::string agent_url;              ///< `http://web1:7070/`, ends in a slash: JENKINS_URL and BUILD_URL
-    CommitId previous_commit;           ///< of the build before; may be empty
-    CommitId previous_good_commit;      ///< of the last that succeeded here; may be empty
+    std::filesystem::path mirror;              ///< bare repository of the app
+    std::filesystem::path workspace;           ///< of this build, made and removed by the stages
+    std::filesystem::path cache;               ///< virtualenvs and the like, shared by the app's builds
+    std::filesystem::path log_file;            ///< appended to
+    std::filesystem::path artifacts;           ///< where kept files go
+    std::string agent_url;                     ///< `http://web1:7070/`, ends in a slash: JENKINS_URL and BUILD_URL
+    CommitId previous_commit;                  ///< of the build before; may be empty
+    CommitId previous_good_commit;             ///< of the last that succeeded here; may be empty
     std::optional<unsigned> last_green_tests;  ///< number of tests in the last green run
-    std::vector<std::string> secrets;   ///< masked in the log
-    bool ahead = false;                 ///< not its turn yet
+    std::vector<std::string> secrets;          ///< masked in the log
+    bool ahead = false;                        ///< not its turn yet
     /// How the node stands towards the load balancers: one object an app that outlives its builds. Needed by
     /// switch_over where the app's traffic method is readiness or haproxy_agent; else may be null.
     ServiceState* service = nullptr;
@@ -73,7 +73,7 @@ struct BuildSpec {
 /// What prepare() found and made, needed by the switch; stored by the caller so that a restarted agent has it.
 struct Prepared {
     config::Pipeline pipeline;
-    std::filesystem::path release;      ///< `deploy_to/releases/…`, complete but not current; empty for a CI job
+    std::filesystem::path release;  ///< `deploy_to/releases/…`, complete but not current; empty for a CI job
     std::optional<TestReport> tests;
 };
 
@@ -105,12 +105,12 @@ struct SwitchCost {
 enum class SwitchOutcome { in_service, restored, untouched, stuck };
 struct SwitchResult {
     SwitchOutcome outcome = SwitchOutcome::untouched;
-    std::string reason;     ///< empty when in_service
+    std::string reason;                             ///< empty when in_service
     std::optional<SwitchCost> cost = std::nullopt;  ///< none where the pipeline has no switch
 };
 struct SwitchOptions {
-    bool run_once = false;  ///< run the `once` steps of migrate
-    bool redo = false;      ///< an earlier try was cut off; begin from an unknown state
+    bool run_once = false;      ///< run the `once` steps of migrate
+    bool redo = false;          ///< an earlier try was cut off; begin from an unknown state
     bool restore_only = false;  ///< do not try the new release (again): put the previous one back
     std::string reason;         ///< restore_only: why, for the log
 };

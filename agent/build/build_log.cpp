@@ -23,12 +23,11 @@ std::string human_size(std::uint64_t bytes) {
 
 }  // namespace
 
-BuildLog::BuildLog(const std::filesystem::path& file, std::uint64_t most_bytes,
-                   const std::vector<std::string>& secrets)
+BuildLog::BuildLog(const std::filesystem::path& file, std::uint64_t most_bytes, const std::vector<std::string>& secrets)
     : file_(file), masker_(secrets), secrets_(secrets), most_bytes_(most_bytes) {
     fd_ = Fd(::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640));
     if (!fd_) throw system_error(fmt::format("open the build's log {}", file.string()), errno);
-    struct stat found{};
+    struct stat found {};
     if (::fstat(fd_.get(), &found) != 0) throw system_error("stat the build's log", errno);
     written_ = static_cast<std::uint64_t>(found.st_size);
 }
@@ -43,7 +42,8 @@ void BuildLog::append(std::string_view bytes) {
     write(bytes.substr(0, room));
     if (bytes.size() > room) {
         cut_ = true;
-        line(fmt::format("the log has reached its limit of {}: the rest of the output is not kept", human_size(most_bytes_)));
+        line(fmt::format("the log has reached its limit of {}: the rest of the output is not kept",
+                         human_size(most_bytes_)));
     }
 }
 
@@ -62,7 +62,8 @@ void BuildLog::write(std::string_view bytes) {
         written_ += bytes.size();
         at_line_start_ = bytes.back() == '\n';
     } catch (const Error& error) {
-        if (!lost_) log::error("build", "output of a build is lost", {{"log", file_.string()}, {"error", error.what()}});
+        if (!lost_)
+            log::error("build", "output of a build is lost", {{"log", file_.string()}, {"error", error.what()}});
         lost_ = true;
     }
 }

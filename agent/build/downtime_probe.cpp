@@ -45,9 +45,10 @@ Question question_of(const BuildSpec& spec, const config::Health& health, const 
     options.connect_timeout = options.deadline = std::min(health.timeout, most_patience);
     options.max_response_bytes = most_answer_bytes;
     net::HttpRequest request;
-    request.url = config::expand(
-        health.http, health_variables(spec, context.commit.empty() ? spec.rollout.commit : context.commit));
-    const auto ask = [client = net::HttpClient(options), request, expected = health.expect_status](const std::stop_token&) {
+    request.url = config::expand(health.http,
+                                 health_variables(spec, context.commit.empty() ? spec.rollout.commit : context.commit));
+    const auto ask = [client = net::HttpClient(options), request,
+                      expected = health.expect_status](const std::stop_token&) {
         try {
             return client.call(request).status == expected;
         } catch (const Error& error) {

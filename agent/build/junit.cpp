@@ -22,8 +22,8 @@ namespace baton::build {
 namespace {
 
 constexpr std::uint64_t most_report_bytes = 64ULL * 1024 * 1024;
-constexpr std::size_t most_bad = 300;             ///< failing tests kept by name
-constexpr std::size_t most_message_bytes = 4'096; ///< of each
+constexpr std::size_t most_bad = 300;              ///< failing tests kept by name
+constexpr std::size_t most_message_bytes = 4'096;  ///< of each
 constexpr std::size_t most_name_bytes = 500;
 constexpr unsigned most_depth = 32;
 

@@ -21,11 +21,11 @@ struct TestCase {
 
 struct TestReport {
     unsigned total = 0;
-    unsigned failed = 0;   ///< failures and errors
+    unsigned failed = 0;  ///< failures and errors
     unsigned skipped = 0;
     double seconds = 0;
-    std::vector<TestCase> bad;     ///< failed or in error, at most a few hundred, messages cut
-    bool bad_cut = false;          ///< more failed than `bad` names
+    std::vector<TestCase> bad;  ///< failed or in error, at most a few hundred, messages cut
+    bool bad_cut = false;       ///< more failed than `bad` names
     void add(const TestReport& other);
 };
 

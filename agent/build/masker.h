@@ -31,9 +31,9 @@ class Masker {
     void add(std::string_view secret);
 
     std::vector<std::string> secrets_;
-    std::array<bool, 256> first_{};   ///< bytes that begin a secret
+    std::array<bool, 256> first_{};  ///< bytes that begin a secret
     std::string pending_;
-    std::size_t covered_ = 0;         ///< so many bytes at the front of pending_ belong to a secret already shown as stars
+    std::size_t covered_ = 0;  ///< so many bytes at the front of pending_ belong to a secret already shown as stars
 };
 
 }  // namespace baton::build

@@ -47,7 +47,8 @@ class Workspace {
         try {
             git::remove_workspace(path_);
         } catch (const std::exception& error) {
-            log::warning("build", "a workspace could not be removed", {{"path", path_.string()}, {"error", error.what()}});
+            log::warning("build", "a workspace could not be removed",
+                         {{"path", path_.string()}, {"error", error.what()}});
         }
     }
 
@@ -69,7 +70,8 @@ class Preparation {
         try {
             begin(wire::Stage::fetch);
             read_commit();
-            if (spec_.rollout.kind == wire::RolloutKind::rollback && take_existing_release()) return std::move(prepared_);
+            if (spec_.rollout.kind == wire::RolloutKind::rollback && take_existing_release())
+                return std::move(prepared_);
             const Workspace workspace(spec_.workspace);
             export_commit();
             begin(wire::Stage::prepare);
@@ -104,7 +106,8 @@ class Preparation {
         log_.line(fmt::format("commit {} by {}: {}", commit, info.author_name, info.subject));
         verify_signature();
         const auto text = repository.read_blob(commit, spec_.app->pipeline, config::most_config_bytes);
-        if (!text) throw Error(ErrorKind::step_failed, fmt::format("the commit has no {}", spec_.app->pipeline.string()));
+        if (!text)
+            throw Error(ErrorKind::step_failed, fmt::format("the commit has no {}", spec_.app->pipeline.string()));
         pipeline_text_ = *text;
         try {
             prepared_.pipeline = config::parse_pipeline(pipeline_text_, spec_.app->pipeline.string());
@@ -113,7 +116,8 @@ class Preparation {
         }
         if (prepared_.pipeline.switch_over) {
             if (spec_.app->deploy_to.empty()) {
-                throw Error(ErrorKind::invalid, fmt::format("app \"{}\" has a switch but no deploy_to", spec_.app->name));
+                throw Error(ErrorKind::invalid,
+                            fmt::format("app \"{}\" has a switch but no deploy_to", spec_.app->name));
             }
             if (prepared_.pipeline.switch_over->strategy != config::Strategy::stop_start) {
                 throw Error(ErrorKind::step_failed,
@@ -153,13 +157,16 @@ class Preparation {
     void verify_signature() {
         if (spec_.app->verify_commit == config::VerifyCommit::none) return;
         if (!spec_.app->allowed_signers_file) {
-            throw Error(ErrorKind::invalid, fmt::format("app \"{}\": verify_commit needs allowed_signers_file", spec_.app->name));
+            throw Error(ErrorKind::invalid,
+                        fmt::format("app \"{}\": verify_commit needs allowed_signers_file", spec_.app->name));
         }
-        const auto kind = spec_.app->verify_commit == config::VerifyCommit::ssh ? git::SignatureKind::ssh : git::SignatureKind::gpg;
-        const auto check = git::verify_commit(mirror_, spec_.rollout.commit, kind, *spec_.app->allowed_signers_file, stop_,
-                                              git_deadline());
+        const auto kind =
+            spec_.app->verify_commit == config::VerifyCommit::ssh ? git::SignatureKind::ssh : git::SignatureKind::gpg;
+        const auto check = git::verify_commit(mirror_, spec_.rollout.commit, kind, *spec_.app->allowed_signers_file,
+                                              stop_, git_deadline());
         log_.line(check.detail);
-        if (!check.ok()) throw Error(ErrorKind::step_failed, fmt::format("signature of {}: {}", spec_.rollout.commit, check.detail));
+        if (!check.ok())
+            throw Error(ErrorKind::step_failed, fmt::format("signature of {}: {}", spec_.rollout.commit, check.detail));
     }
 
     bool take_existing_release() {

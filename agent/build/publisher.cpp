@@ -30,7 +30,8 @@ constexpr auto partial_is_stale_after = std::chrono::hours(24);
 
 fs::path checked_shared_name(const std::string& name) {
     const auto path = fs::path(name).lexically_normal();
-    const bool bad = name.empty() || path.is_absolute() || path == "." || *path.begin() == ".." || path.filename().empty();
+    const bool bad =
+        name.empty() || path.is_absolute() || path == "." || *path.begin() == ".." || path.filename().empty();
     if (bad) throw Error(ErrorKind::invalid, fmt::format("shared: '{}' is no directory inside a release", name));
     return path;
 }
@@ -82,8 +83,8 @@ void Publisher::rsync(std::vector<std::string> argv, const std::stop_token& stop
     const auto done = process::capture(command, stop, 16 * 1024);
     if (done.result.end == process::Result::End::cancelled) throw Error(ErrorKind::cancelled, "cancelled");
     if (!done.result.ok()) {
-        throw Error(ErrorKind::io,
-                    fmt::format("rsync: {}: {}", done.result.describe(), escape_control(first_line(trim(done.output), 400))));
+        throw Error(ErrorKind::io, fmt::format("rsync: {}: {}", done.result.describe(),
+                                               escape_control(first_line(trim(done.output), 400))));
     }
 }
 
@@ -197,7 +198,9 @@ fs::path Publisher::live_directory(const config::Switch& how) const {
     const auto relative = fs::path(how.rsync_to.empty() ? "live" : how.rsync_to).lexically_normal();
     const bool bad = relative.is_absolute() || relative == "." || *relative.begin() == ".." ||
                      *relative.begin() == "releases" || *relative.begin() == "shared" || *relative.begin() == "current";
-    if (bad) throw Error(ErrorKind::invalid, fmt::format("rsync_to: '{}' is no directory of its own below deploy_to", how.rsync_to));
+    if (bad)
+        throw Error(ErrorKind::invalid,
+                    fmt::format("rsync_to: '{}' is no directory of its own below deploy_to", how.rsync_to));
     return deploy_to_ / relative;
 }
 
@@ -232,14 +235,15 @@ void Publisher::publish(const fs::path& release, const config::Switch& how, cons
             guard_shared(live, how.shared);
             // --checksum: times and sizes alone miss a change within the same second. Compiled Python goes, since it is
             // compared by second and size as well.
-            rsync({"-a", "--checksum", "--delay-updates", "--delete-after", "--delete-excluded", "--exclude=__pycache__",
-                   release.string() + "/", live.string() + "/"},
+            rsync({"-a", "--checksum", "--delay-updates", "--delete-after", "--delete-excluded",
+                   "--exclude=__pycache__", release.string() + "/", live.string() + "/"},
                   stop);
         }
         const auto link = deploy_to_ / "current";
         if (fs::exists(fs::symlink_status(link)) && !fs::is_symlink(link)) {
-            throw Error(ErrorKind::conflict,
-                        fmt::format("{} is not a symbolic link; move it away once, baton makes its own", link.string()));
+            throw Error(
+                ErrorKind::conflict,
+                fmt::format("{} is not a symbolic link; move it away once, baton makes its own", link.string()));
         }
         replace_symlink(fs::path("releases") / release.filename(), link);
     });
@@ -251,9 +255,8 @@ void Publisher::guard_shared(const fs::path& live, const std::vector<std::string
         const auto there = live / relative;
         if (!fs::is_directory(fs::symlink_status(there)) || fs::is_empty(there)) continue;
         // Users' files from before it was shared: rsync would delete them to make way for the link.
-        throw Error(ErrorKind::conflict,
-                    fmt::format("{} is a directory with files; move them to {} once", there.string(),
-                                (deploy_to_ / "shared" / relative).string()));
+        throw Error(ErrorKind::conflict, fmt::format("{} is a directory with files; move them to {} once",
+                                                     there.string(), (deploy_to_ / "shared" / relative).string()));
     }
 }
 
@@ -292,7 +295,8 @@ Publisher::State Publisher::read_state() const {
 }
 
 void Publisher::write_state(const State& state) const {
-    const json::Value value = {{"good", state.good}, {"previous", state.previous}, {"from", state.from}, {"to", state.to}};
+    const json::Value value = {
+        {"good", state.good}, {"previous", state.previous}, {"from", state.from}, {"to", state.to}};
     write_file_atomically(releases_ / ".state.json", json::dump(value), 0640);
 }
 

@@ -16,7 +16,7 @@ namespace baton::build {
 
 /// What is kept about a release, in `deploy_to/releases/.records/ID.json`: enough to start it again years later.
 struct ReleaseRecord {
-    std::string id;                    ///< directory name: `20261123T133005-0123456789ab`
+    std::string id;  ///< directory name: `20261123T133005-0123456789ab`
     CommitId commit;
     std::string pipeline;              ///< text of its baton.yaml
     std::filesystem::path virtualenv;  ///< empty: none
@@ -35,7 +35,8 @@ class Publisher {
 
     /// Copies `workspace` (without `.git`) to `ID.partial`, with links for `shared`. Returns the partial directory.
     /// Error(io), Error(cancelled).
-    [[nodiscard]] std::filesystem::path stage_release(const std::filesystem::path& workspace, const ReleaseRecord& record,
+    [[nodiscard]] std::filesystem::path stage_release(const std::filesystem::path& workspace,
+                                                      const ReleaseRecord& record,
                                                       const std::vector<std::string>& shared,
                                                       const std::stop_token& stop);
     /// Stores the record and renames `ID.partial` to `ID`: from now on it is complete. Returns its directory.

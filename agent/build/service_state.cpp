@@ -90,16 +90,16 @@ void ServiceState::count_poll(PollSource source, std::string_view peer, const An
 }
 
 unsigned ServiceState::noticed(PollSource source, unsigned polls) const {
-    return static_cast<unsigned>(std::ranges::count_if(polls_, [&](const auto& entry) {
-        return entry.first.first == source && entry.second >= polls;
-    }));
+    return static_cast<unsigned>(std::ranges::count_if(
+        polls_, [&](const auto& entry) { return entry.first.first == source && entry.second >= polls; }));
 }
 
 bool ServiceState::wait_for_polls(PollSource source, unsigned peers, unsigned polls, Milliseconds limit,
                                   const std::stop_token& stop) {
     std::unique_lock lock(mutex_);
     const bool enough = changed_.wait_for(lock, stop, limit, [&] { return noticed(source, polls) >= peers; });
-    if (!enough && stop.stop_requested()) throw Error(ErrorKind::cancelled, "cancelled while waiting for the load balancer");
+    if (!enough && stop.stop_requested())
+        throw Error(ErrorKind::cancelled, "cancelled while waiting for the load balancer");
     return enough;
 }
 

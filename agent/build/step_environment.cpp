@@ -118,9 +118,10 @@ std::optional<process::Account> step_account(const config::App& app) {
     auto account = process::find_account(app.run_as);
     if (::geteuid() == account.uid) return std::nullopt;
     if (::geteuid() != 0) {
-        throw Error(ErrorKind::forbidden,
-                    fmt::format("only root can run the steps of app \"{}\" as \"{}\"; run the agent as root or as that user",
-                                app.name, app.run_as));
+        throw Error(
+            ErrorKind::forbidden,
+            fmt::format("only root can run the steps of app \"{}\" as \"{}\"; run the agent as root or as that user",
+                        app.name, app.run_as));
     }
     return account;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The clean environment of a step: what Jenkins' users expect, what git and baton have to say, and nothing of the agent's.
+// The clean environment of a step: what Jenkins' users expect, what git and baton have to say, and nothing of the
+// agent's.
 #pragma once
 
 #include <filesystem>
@@ -35,6 +36,6 @@ struct StepContext {
 
 /// For `${…}` in health checks: NODE_NAME, NODE_ADDRESS (host only), APP, GIT_COMMIT.
 [[nodiscard]] std::map<std::string, std::string, std::less<>> health_variables(const BuildSpec& spec,
-                                                                              const CommitId& commit);
+                                                                               const CommitId& commit);
 
 }  // namespace baton::build

@@ -59,7 +59,8 @@ void StepRunner::run(const config::Step& step, const StepContext& context, const
         command.limits = step_limits();
         command.priority = priority;
         command.keep_leftovers = step.keep_processes;
-        const auto result = process::run(command, [&](std::string_view bytes) { log_.output(bytes); }, stop);
+        const auto result = process::run(
+            command, [&](std::string_view bytes) { log_.output(bytes); }, stop);
         log_.end_output();
         if (result.end == process::Result::End::cancelled) throw Error(ErrorKind::cancelled, "cancelled");
         if (!result.ok()) throw Error(ErrorKind::step_failed, result.describe());
@@ -97,7 +98,8 @@ process::Result StepRunner::tool(std::vector<std::string> argv, std::vector<std:
     command.account = account_;
     command.timeout = timeout;
     command.priority = priority;
-    auto result = process::run(command, [&](std::string_view bytes) { log_.output(bytes); }, stop);
+    auto result = process::run(
+        command, [&](std::string_view bytes) { log_.output(bytes); }, stop);
     log_.end_output();
     if (result.end == process::Result::End::cancelled) throw Error(ErrorKind::cancelled, "cancelled");
     return result;

@@ -31,14 +31,26 @@ struct ListenerFailed {
 class GuardedListener final : public Listener {
   public:
     explicit GuardedListener(Listener& to) : to_(to) {}
-    void stage_began(wire::Stage stage) override { guard([&] { to_.stage_began(stage); }); }
-    void waits_for(const std::string& what) override { guard([&] { to_.waits_for(what); }); }
-    void step_ended(const StepRecord& step) override { guard([&] { to_.step_ended(step); }); }
-    void tests_read(const TestReport& report) override { guard([&] { to_.tests_read(report); }); }
-    void release_made(const fs::path& release) override { guard([&] { to_.release_made(release); }); }
+    void stage_began(wire::Stage stage) override {
+        guard([&] { to_.stage_began(stage); });
+    }
+    void waits_for(const std::string& what) override {
+        guard([&] { to_.waits_for(what); });
+    }
+    void step_ended(const StepRecord& step) override {
+        guard([&] { to_.step_ended(step); });
+    }
+    void tests_read(const TestReport& report) override {
+        guard([&] { to_.tests_read(report); });
+    }
+    void release_made(const fs::path& release) override {
+        guard([&] { to_.release_made(release); });
+    }
     // Not guarded: what cannot be stored about a migration fails the migration, like any step.
     void once_started() override { to_.once_started(); }
-    void once_done() override { guard([&] { to_.once_done(); }); }
+    void once_done() override {
+        guard([&] { to_.once_done(); });
+    }
 
   private:
     template <class Call>
@@ -154,7 +166,8 @@ class Switcher {
             found.context = context_of(release, found.pipeline);
         } catch (const Error& error) {
             // Written by another version of the agent perhaps; the new commit's way is the best guess left.
-            log_.line(fmt::format("{}: started the way of the new commit: {}", release.filename().string(), error.text()));
+            log_.line(
+                fmt::format("{}: started the way of the new commit: {}", release.filename().string(), error.text()));
         }
         return found;
     }
@@ -177,7 +190,8 @@ class Switcher {
             const auto held = meter_.hold();
             const auto left = wait_for_requests(options, stop_);
             if (left > 0) {
-                const auto what = fmt::format("{} requests are still in flight after {}", left, to_text(options.drain_timeout));
+                const auto what =
+                    fmt::format("{} requests are still in flight after {}", left, to_text(options.drain_timeout));
                 log_.line(what);
                 if (!options.cut) throw Error(ErrorKind::timeout, what);
             }
@@ -320,7 +334,8 @@ class Switcher {
         log_.line(fmt::format("not switched: {}", reason));
         const auto trouble = come_back();
         // Where leaving was not noticed, coming back needs no notice either.
-        if (!trouble.empty() && left_ == Noticed::yes) return {SwitchOutcome::stuck, fmt::format("{}; {}", reason, trouble)};
+        if (!trouble.empty() && left_ == Noticed::yes)
+            return {SwitchOutcome::stuck, fmt::format("{}; {}", reason, trouble)};
         return {SwitchOutcome::untouched, reason};
     }
 
@@ -339,7 +354,8 @@ class Switcher {
             throw;
         } catch (const std::exception& error) {
             log_.line(fmt::format("the release before could not be put back: {}", error.what()));
-            return {SwitchOutcome::stuck, fmt::format("{}; the release before could not be put back: {}", reason, error.what())};
+            return {SwitchOutcome::stuck,
+                    fmt::format("{}; the release before could not be put back: {}", reason, error.what())};
         }
         const auto trouble = come_back();
         if (!trouble.empty()) return {SwitchOutcome::stuck, fmt::format("{}; restored, but {}", reason, trouble)};

@@ -32,7 +32,8 @@ std::int64_t between(const std::optional<Instant>& from, const std::optional<Ins
 /// then, and the middle between the looks is only a guess.
 std::vector<Spell> begun_by_the_stop(std::vector<Spell> spells, const std::optional<Instant>& stop) {
     for (auto& spell : spells) {
-        if (stop && spell.last_good <= *stop && *stop <= spell.first_bad) spell.from = std::clamp(*stop, spell.from, spell.to);
+        if (stop && spell.last_good <= *stop && *stop <= spell.first_bad)
+            spell.from = std::clamp(*stop, spell.from, spell.to);
     }
     return spells;
 }

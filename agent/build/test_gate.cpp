@@ -74,7 +74,7 @@ TestGate::TestGate(fs::path workspace, std::vector<std::string> patterns)
 }
 
 TestGate::Stamp TestGate::stamp_of(const fs::path& file) {
-    struct stat found{};
+    struct stat found {};
     if (::lstat(file.c_str(), &found) != 0) return {};
     return {found.st_ino, std::int64_t{found.st_ctim.tv_sec} * 1'000'000'000 + found.st_ctim.tv_nsec};
 }
@@ -110,9 +110,8 @@ void require_passed(const TestReport& report, std::optional<unsigned> min_tests)
         for (std::size_t i = 0; i < report.bad.size() && i < 3; ++i) {
             names += fmt::format("{}{}", i == 0 ? ": " : ", ", report.bad[i].name);
         }
-        throw Error(ErrorKind::step_failed,
-                    fmt::format("{} of {} tests failed{}{}", report.failed, report.total, names,
-                                report.failed > 3 && !report.bad.empty() ? ", …" : ""));
+        throw Error(ErrorKind::step_failed, fmt::format("{} of {} tests failed{}{}", report.failed, report.total, names,
+                                                        report.failed > 3 && !report.bad.empty() ? ", …" : ""));
     }
     const auto ran = report.total - std::min(report.skipped, report.total);
     const auto least = min_tests.value_or(1);
@@ -128,7 +127,8 @@ void require_not_shrunk(const TestReport& whole, std::optional<unsigned> last_gr
     if (whole.total < least) {
         throw Error(ErrorKind::step_failed,
                     fmt::format("{} tests, the last green run had {}: at least {} are expected; say min_tests where "
-                                "fewer are right", whole.total, *last_green_tests, least));
+                                "fewer are right",
+                                whole.total, *last_green_tests, least));
     }
 }
 

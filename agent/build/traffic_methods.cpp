@@ -43,7 +43,9 @@ class FileTraffic final : public Traffic {
         if (was_there) pause_for(options_.settle, stop);
         return Noticed::yes;
     }
-    std::string describe() const override { return fmt::format("{} for the load balancer to notice", to_text(options_.settle)); }
+    std::string describe() const override {
+        return fmt::format("{} for the load balancer to notice", to_text(options_.settle));
+    }
 
   private:
     const BuildSpec& spec_;
@@ -75,7 +77,8 @@ class CommandTraffic final : public Traffic {
         command.argv = {"/bin/sh", "-c", text};
         command.environment = step_environment(spec_, context, {});
         command.timeout = limit;
-        const auto result = process::run(command, [&](std::string_view bytes) { log_.output(bytes); }, stop);
+        const auto result = process::run(
+            command, [&](std::string_view bytes) { log_.output(bytes); }, stop);
         log_.end_output();
         if (result.end == process::Result::End::cancelled) throw Error(ErrorKind::cancelled, "cancelled");
         if (!result.ok()) log_.line(fmt::format("load balancer command: {}", result.describe()));
@@ -151,7 +154,8 @@ class HaproxySocketTraffic final : public Traffic {
         for (const auto& where : options_.haproxy_sockets) {
             const auto answer = ask_haproxy(where, fmt::format("set server {} state {}", server_, state));
             if (trim(answer).empty()) continue;
-            throw Error(ErrorKind::unreachable, fmt::format("HAProxy at {}: {}", where, escape_control(first_line(trim(answer)))));
+            throw Error(ErrorKind::unreachable,
+                        fmt::format("HAProxy at {}: {}", where, escape_control(first_line(trim(answer)))));
         }
     }
     /// Status is column 18 of `show stat`: `UP`, `UP 1/3`, `no check`, `DOWN`, `DRAIN`, …
@@ -186,7 +190,9 @@ class RefuseTraffic final : public Traffic {
         pause_for(options_.settle, stop);
         return Noticed::yes;
     }
-    std::string describe() const override { return fmt::format("new connections to port {} being refused", options_.refuse_port); }
+    std::string describe() const override {
+        return fmt::format("new connections to port {} being refused", options_.refuse_port);
+    }
 
   private:
     void nft(const std::string& rules, const std::stop_token& stop) {
@@ -197,7 +203,8 @@ class RefuseTraffic final : public Traffic {
         command.input = rules;
         const auto done = process::capture(command, stop, 16 * 1024);
         if (done.result.ok()) return;
-        throw Error(ErrorKind::io, fmt::format("nft: {}: {}", done.result.describe(), escape_control(first_line(trim(done.output)))));
+        throw Error(ErrorKind::io,
+                    fmt::format("nft: {}: {}", done.result.describe(), escape_control(first_line(trim(done.output)))));
     }
     const BuildSpec& spec_;
     const config::Traffic& options_;
@@ -212,12 +219,14 @@ std::string no_refuse_rules(std::uint16_t port) {
 
 std::string refuse_rules(std::uint16_t port) {
     return no_refuse_rules(port) +
-           fmt::format("table inet baton_refuse_{0} {{\n"
-                       "  chain input {{\n"
-                       "    type filter hook input priority -10; policy accept;\n"
-                       "    iifname != \"lo\" tcp dport {0} tcp flags & (syn | ack) == syn reject with tcp reset\n"
-                       "  }}\n"
-                       "}}\n", port);
+           fmt::format(
+               "table inet baton_refuse_{0} {{\n"
+               "  chain input {{\n"
+               "    type filter hook input priority -10; policy accept;\n"
+               "    iifname != \"lo\" tcp dport {0} tcp flags & (syn | ack) == syn reject with tcp reset\n"
+               "  }}\n"
+               "}}\n",
+               port);
 }
 
 std::unique_ptr<Traffic> make_file_traffic(const BuildSpec& spec) { return std::make_unique<FileTraffic>(spec); }

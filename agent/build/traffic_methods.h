@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The ways of leaving a load balancer that act on something outside: a file, a command, HAProxy's runtime API, nftables.
+// The ways of leaving a load balancer that act on something outside: a file, a command, HAProxy's runtime API,
+// nftables.
 #pragma once
 
 #include <cstdint>

@@ -110,7 +110,8 @@ fs::path make_virtualenv(StepRunner& runner, const config::Step& step, const std
     const auto environment = pip_environment(spec, context, step);
     const auto version = interpreter_version(step, environment, runner.account(), stop);
     const auto wheels = spec.app->wheels ? spec.app->wheels->string() : std::string();
-    const auto hash = sha256_hex(fmt::format("{}\n{}\n{}\n{}\n{}", step.python, version, wheels, spec.app->run_as, content));
+    const auto hash =
+        sha256_hex(fmt::format("{}\n{}\n{}\n{}\n{}", step.python, version, wheels, spec.app->run_as, content));
 
     const auto folder = spec.cache / "virtualenvs";
     const auto venv = folder / hash.substr(0, 32);
@@ -128,11 +129,11 @@ fs::path make_virtualenv(StepRunner& runner, const config::Step& step, const std
         return venv;
     }
     remove_tree(venv);
-    check(runner.tool({step.python, "-m", "venv", "--system-site-packages", "--without-pip", venv.string()}, environment,
-                      base, step.timeout, process::Priority::batch, stop),
+    check(runner.tool({step.python, "-m", "venv", "--system-site-packages", "--without-pip", venv.string()},
+                      environment, base, step.timeout, process::Priority::batch, stop),
           "python3 -m venv");
     if (names_anything(content)) {
-        std::vector<std::string> pip{system_python, "-m",  "pip", "--python", (venv / "bin/python").string(),
+        std::vector<std::string> pip{system_python, "-m", "pip",        "--python", (venv / "bin/python").string(),
                                      "install",     "-r", file.string()};
         if (spec.app->wheels) pip.insert(pip.end(), {"--no-index", "--find-links", wheels});
         check(runner.tool(pip, environment, base, step.timeout, process::Priority::batch, stop), "pip install");

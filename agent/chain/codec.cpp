@@ -50,9 +50,7 @@ wire::Target target_or_none(const json::Value& value, std::string_view name) {
 
 json::Value to_json(const Ticket& ticket) { return {{"incarnation", ticket.incarnation}, {"seq", ticket.seq}}; }
 
-Ticket parse_ticket(const json::Value& value) {
-    return {json::whole(value, "incarnation"), json::whole(value, "seq")};
-}
+Ticket parse_ticket(const json::Value& value) { return {json::whole(value, "incarnation"), json::whole(value, "seq")}; }
 
 json::Value to_json(const Grant& grant) {
     return {{"lane", grant.lane},

@@ -72,7 +72,8 @@ std::int64_t Core::wall_ms() const { return s_.wall_ms ? s_.wall_ms() : to_epoch
 Milliseconds Core::random_between(Milliseconds least, Milliseconds most) {
     if (most <= least) return least;
     // Not std::uniform_int_distribution: a seed must replay alike with every standard library.
-    return least + Milliseconds(static_cast<std::int64_t>(random_() % static_cast<std::uint64_t>((most - least).count() + 1)));
+    return least +
+           Milliseconds(static_cast<std::int64_t>(random_() % static_cast<std::uint64_t>((most - least).count() + 1)));
 }
 
 Effects Core::start(Instant now, bool app_up) {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The inside of Machine: the protocol's state and its parts, one source file a part. Nothing outside includes this.
-//   core.cpp        inputs, effects, the decision after each input      knowledge.cpp  what messages teach, what they carry
-//   permits.cpp     asking, granting, releasing, inquiring              course.cpp     which rollout, when to build and ask
-//   switching.cpp   being out: switch, revalidate, restore, bake        handoff.cpp    the walk along the chain
-//   orders.cpp      what a person orders                                sync.cpp       comparing with peers, identities
-//   view.cpp        what is shown
+//   core.cpp        inputs, effects, the decision after each input      knowledge.cpp  what messages teach, what they
+//   carry permits.cpp     asking, granting, releasing, inquiring              course.cpp     which rollout, when to
+//   build and ask switching.cpp   being out: switch, revalidate, restore, bake        handoff.cpp    the walk along the
+//   chain orders.cpp      what a person orders                                sync.cpp       comparing with peers,
+//   identities view.cpp        what is shown
 #pragma once
 
 #include <functional>
@@ -25,7 +25,7 @@ struct Peer {
     Status status;
     std::string config_hash;
     std::uint64_t incarnation = 0;
-    bool synced = false;            ///< answered a sync of this run
+    bool synced = false;  ///< answered a sync of this run
 };
 
 /// The one build of this app that is under way or ready.
@@ -39,13 +39,13 @@ struct Build {
 
 /// Why the node does not ask for a permit now.
 enum class Hold {
-    none,         ///< nothing holds it
-    nothing,      ///< it wants nothing
-    away,         ///< wanted, but its turn has not come
+    none,     ///< nothing holds it
+    nothing,  ///< it wants nothing
+    away,     ///< wanted, but its turn has not come
     building,
     frozen,
-    bring_up,     ///< the app was down at the start and gets its time
-    barred,       ///< peers do not take this database for the node's
+    bring_up,  ///< the app was down at the start and gets its time
+    barred,    ///< peers do not take this database for the node's
     min_healthy,
     lanes_taken,
     back_off,
@@ -75,11 +75,11 @@ class Core {
   private:
     // --- core.cpp: effects ---
     void begin(Instant now);
-    Effects finish();                        ///< decides what follows, stamps the messages
+    Effects finish();  ///< decides what follows, stamps the messages
     void decide();
-    void changed() { dirty_ = true; }        ///< the durable state was written to
+    void changed() { dirty_ = true; }  ///< the durable state was written to
     void send(const NodeName& to, Body body);
-    void send_to_voters(const Body& body);   ///< all but this node
+    void send_to_voters(const Body& body);  ///< all but this node
     void note(Note::Level level, std::string text);
     [[nodiscard]] std::int64_t wall_ms() const;
     [[nodiscard]] Milliseconds random_between(Milliseconds least, Milliseconds most);
@@ -111,9 +111,9 @@ class Core {
     /// Of a database that is gone: what it was installing counts as failed.
     void drop_grants(const std::function<bool(const Grant&)>& which, std::string_view what);
     [[nodiscard]] bool accepted(const NodeName& node, std::uint64_t incarnation);
-    void establish();                        ///< a fresh database may grant once everybody was heard
+    void establish();  ///< a fresh database may grant once everybody was heard
     [[nodiscard]] bool is_forgotten(const NodeName& node) const;
-    [[nodiscard]] bool disowned() const;     ///< peers take another database for this node's
+    [[nodiscard]] bool disowned() const;  ///< peers take another database for this node's
     [[nodiscard]] bool may_grant() const { return d_.may_grant || !rules_.wiped_wait; }
 
     // --- permits.cpp ---
@@ -127,9 +127,9 @@ class Core {
     void receive_granted(const NodeName& from, const Granted& granted);
     void receive_denied(const NodeName& from, const Denied& denied);
     void count_votes();
-    void refused();                          ///< a majority has become impossible, or the time is over
+    void refused();  ///< a majority has become impossible, or the time is over
     void give_up(const std::string& why);
-    void end_claim();                        ///< idle, and everybody told
+    void end_claim();  ///< idle, and everybody told
     void apply_release(const NodeName& node, const Ticket& ticket);
     void receive_release(const NodeName& from, const Release& release);
     void receive_inquire(const NodeName& from, const Inquire& inquire);
@@ -139,21 +139,21 @@ class Core {
     [[nodiscard]] bool is_voter(const NodeName& node) const;
 
     // --- course.cpp ---
-    [[nodiscard]] const Known* leading() const;        ///< the rollout that everybody should go for
+    [[nodiscard]] const Known* leading() const;  ///< the rollout that everybody should go for
     [[nodiscard]] const Known* newest() const;
-    [[nodiscard]] const Known* wanted() const;         ///< the leading one, if its turn has come here
+    [[nodiscard]] const Known* wanted() const;            ///< the leading one, if its turn has come here
     [[nodiscard]] bool behind(const Known& known) const;  ///< this node does not run it yet, nor a newer one
-    void watch_leading();                              ///< catch up, adopt
+    void watch_leading();                                 ///< catch up, adopt
     /// What the live peers do about a rollout, seen from this node's place in it.
     struct Surroundings {
-        bool carried = false;        ///< somebody is at it
-        bool passed = false;         ///< it has gone by: a later node has it or is at it
+        bool carried = false;  ///< somebody is at it
+        bool passed = false;   ///< it has gone by: a later node has it or is at it
         bool earlier_has = false;
         bool earlier_lacks = false;
     };
     [[nodiscard]] Surroundings look_around(const Known& known) const;
     void assign(Known& known, bool walks);
-    void adopt_same_commit(const Known& known);        ///< nothing to do where that commit runs already
+    void adopt_same_commit(const Known& known);  ///< nothing to do where that commit runs already
     void steer_build();
     void drop_build(wire::BuildState as, const std::string& reason);
     [[nodiscard]] Hold hold() const;
@@ -174,7 +174,7 @@ class Core {
     void resume_after_restart();
     void bake_or_finish();
     void finish_switch();
-    void succeed(const wire::RolloutKey& key);         ///< what follows from having it: proof, and the handoff
+    void succeed(const wire::RolloutKey& key);  ///< what follows from having it: proof, and the handoff
     void watch_bake();
     void watch_stuck();
     void after_failure(const wire::Rollout& rollout);  ///< policy on_failure
@@ -226,34 +226,34 @@ class Core {
     Instant next_sync_{};
     Instant next_inquire_{};
     std::optional<Build> build_;
-    wire::Target ahead_;                     ///< heads-up: build this before its turn
+    wire::Target ahead_;  ///< heads-up: build this before its turn
 
     std::set<NodeName> granted_by_;
     std::map<NodeName, Denied> denied_by_;
     bool revalidating_ = false;
     Instant ask_deadline_{};
     Instant ask_again_{};
-    Instant next_ask_{};                     ///< back-off and courtesy
-    std::optional<unsigned> lane_hint_;      ///< from the handoff, for the first try
+    Instant next_ask_{};                 ///< back-off and courtesy
+    std::optional<unsigned> lane_hint_;  ///< from the handoff, for the first try
     unsigned failed_asks_ = 0;
-    unsigned untouched_ = 0;                 ///< switches in a row that could not begin
-    std::string last_hold_;                  ///< why the last ask was given up
+    unsigned untouched_ = 0;  ///< switches in a row that could not begin
+    std::string last_hold_;   ///< why the last ask was given up
     std::optional<Instant> bake_until_;
     Instant next_restore_{};
 
-    wire::RolloutKey lead_key_;              ///< the leading rollout as last seen …
-    Instant lead_since_{};                   ///< … and since when nobody is seen to carry it
+    wire::RolloutKey lead_key_;  ///< the leading rollout as last seen …
+    Instant lead_since_{};       ///< … and since when nobody is seen to carry it
     std::optional<Instant> passed_since_;
     Instant next_watch_{};
 
-    wire::Target walking_;                   ///< the duty that the next four belong to
+    wire::Target walking_;  ///< the duty that the next four belong to
     std::size_t walk_at_ = 0;
     Instant walk_since_{};
     Instant walk_next_{};
-    bool walk_waits_ = false;                ///< max_unreachable is used up
+    bool walk_waits_ = false;  ///< max_unreachable is used up
     Instant next_spread_{};
     std::map<std::pair<NodeName, Ticket>, Instant> grant_ages_;  ///< lease only: when each grant was given
-    wire::RolloutKey settled_;               ///< every member runs this or a newer one
+    wire::RolloutKey settled_;                                   ///< every member runs this or a newer one
 
     std::string waiting_for_;
     Instant waiting_since_{};

@@ -33,9 +33,7 @@ const Known* Core::leading() const {
     return lead;
 }
 
-bool Core::behind(const Known& known) const {
-    return !d_.current || known.rollout.key > d_.current->key;
-}
+bool Core::behind(const Known& known) const { return !d_.current || known.rollout.key > d_.current->key; }
 
 const Known* Core::wanted() const {
     const auto* lead = leading();

@@ -96,15 +96,18 @@ void parse_course(const json::Value& value, Durable& durable) {
     durable.previous = rollout_or_none(value, "previous");
     if (value.contains("duty")) {
         const auto& duty = json::member(value, "duty");
-        durable.duty = Duty{wire::parse_target(json::member(duty, "target")), codec::small(duty, "walks", 1), codec::small(duty, "lane", 0),
-                            json::flag_or(duty, "from_start", false)};
+        durable.duty = Duty{wire::parse_target(json::member(duty, "target")), codec::small(duty, "walks", 1),
+                            codec::small(duty, "lane", 0), json::flag_or(duty, "from_start", false)};
     }
 }
 
 json::Value spreads_to_json(const std::map<std::uint64_t, Spread>& spreads) {
     json::Value entries = json::Value::array();
     for (const auto& [id, spread] : spreads) {
-        entries.push_back({{"id", id}, {"what", spread.what}, {"rounds_left", spread.rounds_left}, {"stored_by", codec::to_json(spread.stored_by)}});
+        entries.push_back({{"id", id},
+                           {"what", spread.what},
+                           {"rounds_left", spread.rounds_left},
+                           {"stored_by", codec::to_json(spread.stored_by)}});
     }
     return entries;
 }

@@ -54,7 +54,7 @@ struct Grant {
     NodeName node;
     Ticket ticket;
     wire::Target target;
-    bool once = false;        ///< its holder is the one that may run the `once` steps
+    bool once = false;  ///< its holder is the one that may run the `once` steps
     bool operator==(const Grant&) const = default;
 };
 
@@ -64,8 +64,8 @@ enum class FailureKind { failed, halted };
 struct Failure {
     unsigned attempt = 1;
     FailureKind kind = FailureKind::failed;
-    NodeName node;            ///< where it failed, or where the order was given
-    std::string who;          ///< halted: the person
+    NodeName node;    ///< where it failed, or where the order was given
+    std::string who;  ///< halted: the person
     std::string reason;
     std::int64_t at_ms = 0;
     CommitId commit;
@@ -74,10 +74,10 @@ struct Failure {
 
 /// The `once` steps of a rollout. Begun and not done means that nobody knows whether they succeeded.
 struct OnceState {
-    unsigned attempt = 1;     ///< of the rollout, when they were begun last
+    unsigned attempt = 1;  ///< of the rollout, when they were begun last
     NodeName node;
     bool done = false;
-    bool settled = false;     ///< done, and that node's switch succeeded: everybody else may go
+    bool settled = false;  ///< done, and that node's switch succeeded: everybody else may go
     std::int64_t at_ms = 0;
     bool operator==(const OnceState&) const = default;
 };
@@ -110,15 +110,15 @@ struct Identity {
 /// A rollout that this node has heard of.
 struct Known {
     wire::Rollout rollout;
-    bool proven = false;      ///< it succeeded somewhere, canaries and bake time included
-    bool ended = false;       ///< everybody who could be reached has it
-    bool promoted = false;    ///< a person ended the bake time
-    unsigned canaries = 0;    ///< how many nodes had it before this one, as far as the canaries are counted
+    bool proven = false;         ///< it succeeded somewhere, canaries and bake time included
+    bool ended = false;          ///< everybody who could be reached has it
+    bool promoted = false;       ///< a person ended the bake time
+    unsigned canaries = 0;       ///< how many nodes had it before this one, as far as the canaries are counted
     std::set<NodeName> skipped;  ///< nodes out of reach that the walk has passed over
     // Of this node alone, never sent:
-    bool assigned = false;    ///< its turn has come here: offered, handed over, or caught up with
-    bool walks = false;       ///< hand off after success (not so for catching up)
-    NodeName handed_by;       ///< who handed it over: a repeated handoff is accepted again, not refused as known
+    bool assigned = false;  ///< its turn has come here: offered, handed over, or caught up with
+    bool walks = false;     ///< hand off after success (not so for catching up)
+    NodeName handed_by;     ///< who handed it over: a repeated handoff is accepted again, not refused as known
     bool operator==(const Known&) const = default;
 };
 
@@ -133,8 +133,8 @@ struct Duty {
 
 /// An order on its way to a majority.
 struct Spread {
-    std::string what;         ///< for people
-    unsigned rounds_left = 0; ///< after this round
+    std::string what;          ///< for people
+    unsigned rounds_left = 0;  ///< after this round
     std::set<NodeName> stored_by;
     bool operator==(const Spread&) const = default;
 };
@@ -149,15 +149,15 @@ struct BadCommit {
 /// Everything. Plain data: the machine alone changes it.
 struct Durable {
     std::uint64_t incarnation = 0;
-    bool may_grant = false;   ///< false: a fresh database that has not heard yet what its peers hold
+    bool may_grant = false;  ///< false: a fresh database that has not heard yet what its peers hold
     std::uint64_t seq = 0;
     Phase phase = Phase::idle;
     std::optional<Claim> claim;  ///< set unless idle
     std::optional<wire::Rollout> current;
     std::optional<wire::Rollout> previous;
-    wire::Target interrupted;    ///< the target whose switch was last cut off by the agent's death, and how often
+    wire::Target interrupted;  ///< the target whose switch was last cut off by the agent's death, and how often
     unsigned interruptions = 0;
-    wire::Target forced;         ///< a person's order to go out without a majority; empty key: none
+    wire::Target forced;  ///< a person's order to go out without a majority; empty key: none
     std::string forced_by;
     std::optional<Duty> duty;
     std::map<wire::RolloutKey, Known> known;

@@ -79,14 +79,15 @@ void Core::walk() {
             if (known.skipped.contains(node) || known.skipped.size() < s_.policy.max_unreachable) {
                 known.skipped.insert(node);
                 changed();
-                note(Note::Level::warning, fmt::format("{} is out of reach: rollout {} passes it over", node, walking_.key.id));
+                note(Note::Level::warning,
+                     fmt::format("{} is out of reach: rollout {} passes it over", node, walking_.key.id));
                 next();
                 continue;
             }
             walk_waits_ = true;
             note(Note::Level::warning,
-                 fmt::format("{} is out of reach, and {} nodes were passed over already: rollout {} waits for it",
-                             node, known.skipped.size(), walking_.key.id));
+                 fmt::format("{} is out of reach, and {} nodes were passed over already: rollout {} waits for it", node,
+                             known.skipped.size(), walking_.key.id));
         }
         if (now_ >= walk_next_) {
             walk_next_ = now_ + s_.timing.handoff_again;
@@ -131,7 +132,8 @@ void Core::receive_handoff(const NodeName& from, const Handoff& handoff) {
             lane_hint_ = handoff.lane;
             assign(known, true);
             already = false;
-        } else if (known.assigned && known.handed_by == from && (behind(known) || (d_.duty && d_.duty->target == target))) {
+        } else if (known.assigned && known.handed_by == from &&
+                   (behind(known) || (d_.duty && d_.duty->target == target))) {
             already = false;  // the first answer was lost; it is still this node's to bring on
         }
     }

@@ -61,9 +61,9 @@ void Core::merge_known(const Known& news) {
         mine.proven = proven;
         changed();
         if (!news.rollout.undoes.empty()) {
-            mark_bad(news.rollout.undoes, fmt::format("rolled back by {}", news.rollout.cause.who.empty()
-                                                                               ? "baton"
-                                                                               : news.rollout.cause.who));
+            mark_bad(
+                news.rollout.undoes,
+                fmt::format("rolled back by {}", news.rollout.cause.who.empty() ? "baton" : news.rollout.cause.who));
         }
     }
     if (news.rollout.attempt != mine.rollout.attempt) {
@@ -181,7 +181,8 @@ Whole Core::make_whole() const {
     Whole whole;
     whole.grants = d_.grants;
     if (d_.claim) {
-        whole.claim = Grant{d_.claim->lane, s_.self, d_.claim->ticket, d_.claim->rollout.target(), d_.claim->once_steps};
+        whole.claim =
+            Grant{d_.claim->lane, s_.self, d_.claim->ticket, d_.claim->rollout.target(), d_.claim->once_steps};
     }
     whole.done = d_.done;
     for (const auto& [key, known] : d_.known) whole.known.push_back(for_peers(known));

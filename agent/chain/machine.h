@@ -80,14 +80,30 @@ enum class SwitchEnd {
 };
 
 /// What a person or program may order; `who` is recorded. Each is known fleet-wide, and survives restarts.
-struct Halt { wire::Target target; std::string reason; };
-struct Retry { wire::Target target; };                       ///< a halted or failed rollout once more, attempt + 1
-struct Promote { wire::Target target; };                     ///< end the bake time now
-struct Freeze { std::string reason; std::int64_t until_ms = 0; };  ///< 0: until unfreeze
+struct Halt {
+    wire::Target target;
+    std::string reason;
+};
+struct Retry {
+    wire::Target target;
+};  ///< a halted or failed rollout once more, attempt + 1
+struct Promote {
+    wire::Target target;
+};  ///< end the bake time now
+struct Freeze {
+    std::string reason;
+    std::int64_t until_ms = 0;
+};  ///< 0: until unfreeze
 struct Unfreeze {};
-struct Forget { NodeName node; };                            ///< the machine is gone: drop its grants, bar its incarnation
-struct Accept { NodeName node; };                            ///< a re-installed agent may grant and deploy
-struct Force { wire::Target target; };                       ///< go out of service without a majority, once
+struct Forget {
+    NodeName node;
+};  ///< the machine is gone: drop its grants, bar its incarnation
+struct Accept {
+    NodeName node;
+};  ///< a re-installed agent may grant and deploy
+struct Force {
+    wire::Target target;
+};  ///< go out of service without a majority, once
 using Order = std::variant<Halt, Retry, Promote, Freeze, Unfreeze, Forget, Accept, Force>;
 
 /// Whether an order is known to a majority yet; see Machine::order_known.
@@ -96,8 +112,8 @@ using OrderId = std::uint64_t;
 /// What `status` shows.
 struct PeerView {
     NodeName node;
-    std::int64_t silent_ms = -1;   ///< since its last message; -1: never heard
-    std::string config_hash;       ///< empty: not heard
+    std::int64_t silent_ms = -1;  ///< since its last message; -1: never heard
+    std::string config_hash;      ///< empty: not heard
 };
 struct Holder {
     unsigned lane = 0;
@@ -107,17 +123,17 @@ struct Holder {
 struct View {
     Phase phase = Phase::idle;
     std::optional<unsigned> lane;
-    std::optional<wire::Rollout> wanted;      ///< what this node is bringing itself to
-    std::optional<wire::Rollout> newest;      ///< newest rollout heard of
-    std::optional<wire::Rollout> current;     ///< what this node runs
+    std::optional<wire::Rollout> wanted;   ///< what this node is bringing itself to
+    std::optional<wire::Rollout> newest;   ///< newest rollout heard of
+    std::optional<wire::Rollout> current;  ///< what this node runs
     bool newest_halted = false;
     std::string halted_because;
-    std::string waits_for;                    ///< for people: "permit: 1 of 2 granted; web2 is out of service with 01J…"
-    Milliseconds waiting{0};                  ///< for how long
-    std::vector<Holder> holders;              ///< as this node granted
+    std::string waits_for;        ///< for people: "permit: 1 of 2 granted; web2 is out of service with 01J…"
+    Milliseconds waiting{0};      ///< for how long
+    std::vector<Holder> holders;  ///< as this node granted
     std::vector<PeerView> peers;
     std::optional<FreezeNote> frozen;
-    bool may_grant = true;                    ///< false: a fresh database that nobody accepted yet
+    bool may_grant = true;  ///< false: a fresh database that nobody accepted yet
 };
 
 class Core;

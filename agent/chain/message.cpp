@@ -11,9 +11,9 @@ namespace baton::chain {
 namespace {
 
 /// In the order of Body's alternatives.
-constexpr std::array<std::string_view, std::variant_size_v<Body>> names{
-    "unknown", "ask", "granted", "denied", "release", "inquire", "handoff", "handoff_ack", "heads_up", "sync", "tell",
-    "told"};
+constexpr std::array<std::string_view, std::variant_size_v<Body>> names{"unknown",  "ask",     "granted", "denied",
+                                                                        "release",  "inquire", "handoff", "handoff_ack",
+                                                                        "heads_up", "sync",    "tell",    "told"};
 
 json::Value known_to_json(const std::vector<Known>& known) {
     json::Value entries = json::Value::array();
@@ -166,8 +166,7 @@ Body parse_body(std::string_view name, const json::Value& value) {
     if (name == "inquire") return Inquire{codec::parse_ticket(json::member(value, "ticket"))};
     if (name == "handoff") {
         return Handoff{wire::parse_rollout(json::member(value, "rollout")), codec::small(value, "canaries", 0),
-                       codec::small(value, "lane", 0),
-                       codec::parse_names(codec::list(value, "skipped"))};
+                       codec::small(value, "lane", 0), codec::parse_names(codec::list(value, "skipped"))};
     }
     if (name == "handoff_ack") {
         return HandoffAck{wire::parse_target(json::member(value, "target")), json::flag(value, "already")};

@@ -25,11 +25,11 @@ inline constexpr unsigned oldest_protocol_version = 1;
 
 /// How the sender stands.
 struct Status {
-    wire::Target current;       ///< what it runs; empty key: nothing
+    wire::Target current;  ///< what it runs; empty key: nothing
     CommitId current_commit;
-    wire::Target working;       ///< what it is bringing itself to, or handing on; empty key: nothing
+    wire::Target working;  ///< what it is bringing itself to, or handing on; empty key: nothing
     Phase phase = Phase::idle;
-    bool serving = false;       ///< its app answers, and the node is not out
+    bool serving = false;  ///< its app answers, and the node is not out
     bool may_grant = true;
     bool operator==(const Status&) const = default;
 };
@@ -49,8 +49,8 @@ struct Header {
 
 /// What only peers that compare themselves exchange.
 struct Whole {
-    std::vector<Grant> grants;            ///< given by the sender
-    std::optional<Grant> claim;           ///< its own, while it is asking or out
+    std::vector<Grant> grants;   ///< given by the sender
+    std::optional<Grant> claim;  ///< its own, while it is asking or out
     std::map<NodeName, Ticket> done;
     std::vector<Known> known;
     std::map<wire::RolloutKey, Failure> failed;
@@ -132,7 +132,8 @@ struct Told {
 struct Unknown {
     bool operator==(const Unknown&) const = default;
 };
-using Body = std::variant<Unknown, Ask, Granted, Denied, Release, Inquire, Handoff, HandoffAck, HeadsUp, Sync, Tell, Told>;
+using Body =
+    std::variant<Unknown, Ask, Granted, Denied, Release, Inquire, Handoff, HandoffAck, HeadsUp, Sync, Tell, Told>;
 
 struct Message {
     Header header;

@@ -61,7 +61,8 @@ std::string Core::carry_out(const Order& order, const std::string& who) {
         std::string operator()(const Accept& accept) const { return core.carry_out_accept(accept, who); }
         std::string operator()(const Force& force) const {
             const auto* lead = core.leading();
-            if (!lead || lead->rollout.target() != force.target) refuse("only the rollout that is under way can be forced");
+            if (!lead || lead->rollout.target() != force.target)
+                refuse("only the rollout that is under way can be forced");
             if (!core.behind(*lead)) refuse("this node runs it already");
             if (core.d_.phase == Phase::out) refuse("this node is out of service already");
             core.assign(core.d_.known.at(force.target.key), true);

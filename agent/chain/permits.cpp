@@ -117,9 +117,8 @@ std::optional<Denied> Core::consider(const NodeName& from, const std::string& co
     const auto same = std::ranges::find_if(grants, [&](const Grant& g) { return g.node == from; });
     if (frozen() && same == grants.end()) return deny("the app is frozen");
     if (ask.once) {
-        const auto first = std::ranges::find_if(grants, [&](const Grant& g) {
-            return g.node != from && g.once && g.target.key == ask.target.key;
-        });
+        const auto first = std::ranges::find_if(
+            grants, [&](const Grant& g) { return g.node != from && g.once && g.target.key == ask.target.key; });
         if (first != grants.end()) return deny("its steps marked `once` come first", first->node);
     }
     Grant grant{ask.lane, from, ask.ticket, ask.target, ask.once};
@@ -138,7 +137,9 @@ std::optional<Denied> Core::consider(const NodeName& from, const std::string& co
 void Core::receive_ask(const NodeName& from, const Header& header, const Ask& ask) {
     if (!is_voter(s_.self)) return;
     if (rules_.wiped_wait && (!accepted(from, header.incarnation) || ask.ticket.incarnation != header.incarnation)) {
-        send(from, Denied{ask.ticket, ask.round, {},
+        send(from, Denied{ask.ticket,
+                          ask.round,
+                          {},
                           fmt::format("{} is known here with another database; once its app is in service, a person "
                                       "may say `baton accept {}`",
                                       from, from)});
@@ -198,8 +199,8 @@ void Core::refused() {
         next_ask_ = now_ + s_.timing.back_off_most;
         return;
     }
-    begin_restore(fmt::format("the agent was restarted in the middle of it, and no majority confirmed the permit ({})",
-                              why));
+    begin_restore(
+        fmt::format("the agent was restarted in the middle of it, and no majority confirmed the permit ({})", why));
 }
 
 void Core::give_up(const std::string& why) {
@@ -265,7 +266,8 @@ void Core::receive_inquire(const NodeName& from, const Inquire& inquire) {
     if (d_.claim && d_.claim->ticket == inquire.ticket) return;
     if (inquire.ticket.seq > d_.seq) {
         note(Note::Level::error, fmt::format("{} holds a permit that this node's database does not know of: it is "
-                                             "older than it should be (a restored or cloned disk?)", from));
+                                             "older than it should be (a restored or cloned disk?)",
+                                             from));
         return;
     }
     send(from, Release{inquire.ticket});

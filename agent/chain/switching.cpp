@@ -41,7 +41,8 @@ void Core::go_out() {
         const auto& once = d_.once.at(target.key);
         mark_failed(d_.claim->rollout, FailureKind::failed, "",
                     fmt::format("the steps marked `once` were begun on {}, and nobody knows whether they succeeded: "
-                                "look, then `baton resume`", once.node));
+                                "look, then `baton resume`",
+                                once.node));
         give_up("steps marked `once` are in an unknown state");
         return;
     }
@@ -189,7 +190,8 @@ Effects Core::switched(Instant now, const Ticket& ticket, SwitchEnd end, const s
         changed();
         note(Note::Level::error, fmt::format("this node is out of service, and the previous release could not be "
                                              "proved healthy: {}. It keeps its lane until it is repaired, a newer "
-                                             "rollout succeeds here, or `baton forget`", reason));
+                                             "rollout succeeds here, or `baton forget`",
+                                             reason));
         if (!restoring) after_failure(rollout);
         return finish();
     }
@@ -299,7 +301,8 @@ void Core::after_failure(const wire::Rollout& rollout) {
     CommitId back;
     for (const auto& [node, peer] : peers_) {
         if (peer.status.current.key == rollout.key) elsewhere = true;
-        if (peer.status.current.key < rollout.key && !peer.status.current_commit.empty()) back = peer.status.current_commit;
+        if (peer.status.current.key < rollout.key && !peer.status.current_commit.empty())
+            back = peer.status.current_commit;
     }
     if (d_.current && d_.current->key < rollout.key) back = d_.current->commit;
     if (d_.current && d_.current->key == rollout.key && d_.previous) back = d_.previous->commit;

@@ -50,8 +50,7 @@ std::string Core::out_text() const {
             return fmt::format("a person: this node is out of service, the previous release could not be proved: {}",
                                claim.reason);
         case OutStage::baking:
-            return fmt::format("the bake time of {}: {} left",
-                               claim.rollout.key.id,
+            return fmt::format("the bake time of {}: {} left", claim.rollout.key.id,
                                human_duration(std::max(Milliseconds{0}, bake_until_.value_or(now_) - now_)));
     }
     return "";
@@ -59,11 +58,15 @@ std::string Core::out_text() const {
 
 std::string Core::disowned_text() const {
     if (!is_forgotten(s_.self)) {
-        return fmt::format("a person: peers know {0} with another database; once its app is in service, "
-                           "`baton accept {0}`", s_.self);
+        return fmt::format(
+            "a person: peers know {0} with another database; once its app is in service, "
+            "`baton accept {0}`",
+            s_.self);
     }
-    return fmt::format("a person: this node was forgotten; remove its database, restart the agent, then "
-                       "`baton accept {}`", s_.self);
+    return fmt::format(
+        "a person: this node was forgotten; remove its database, restart the agent, then "
+        "`baton accept {}`",
+        s_.self);
 }
 
 std::string Core::idle_text() const {

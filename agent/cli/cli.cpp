@@ -73,8 +73,7 @@ const CLI::Validator& duration_check() {
     static const CLI::Validator check(
         [](std::string& text) {
             if (parse_duration(text)) return std::string();
-            return fmt::format("'{}' is not a duration (write 10m, 90s, 1h30m)",
-                               escape_control(first_line(text)));
+            return fmt::format("'{}' is not a duration (write 10m, 90s, 1h30m)", escape_control(first_line(text)));
         },
         "");
     return check;
@@ -95,16 +94,14 @@ const CLI::Validator& build_check() {
     static const CLI::Validator check(
         [](std::string& text) {
             if (text == "last" || parse_whole(text)) return std::string();
-            return fmt::format("'{}' is neither a build's number nor 'last'",
-                               escape_control(first_line(text)));
+            return fmt::format("'{}' is neither a build's number nor 'last'", escape_control(first_line(text)));
         },
         "");
     return check;
 }
 
 /// A command; the connection's options may stand behind it as well.
-CLI::App* command(CLI::App& parent, const std::string& name, const std::string& text,
-                  std::string_view footer = "") {
+CLI::App* command(CLI::App& parent, const std::string& name, const std::string& text, std::string_view footer = "") {
     CLI::App* made = parent.add_subcommand(name, text);
     made->fallthrough();
     if (!footer.empty()) made->footer("\n" + std::string(footer));
@@ -112,9 +109,7 @@ CLI::App* command(CLI::App& parent, const std::string& name, const std::string& 
 }
 
 CLI::Option* app_argument(CLI::App* made, std::string& target) {
-    return made->add_option("APP", target, "the app, as agent.yaml names it")
-        ->required()
-        ->check(name_check());
+    return made->add_option("APP", target, "the app, as agent.yaml names it")->required()->check(name_check());
 }
 
 void add_connection(CLI::App& root, Connection& connection) {
@@ -129,25 +124,21 @@ void add_connection(CLI::App& root, Connection& connection) {
     root.add_option("--ca-file", connection.ca_file, "what an https agent's certificate is checked against")
         ->envname("BATON_CA_FILE")
         ->group(group);
-    root.add_option("--certificate-file", connection.certificate_file,
-                    "certificate to show to an agent that asks")
+    root.add_option("--certificate-file", connection.certificate_file, "certificate to show to an agent that asks")
         ->group(group);
     root.add_option("--private-key-file", connection.private_key_file, "its private key")->group(group);
 }
 
 /// The exit statuses of orders (held, unreachable) and their hints mean nothing here: an agent that cannot
 /// run has failed.
-int run_agent(const AgentMain& agent_main, const std::string& config,
-              const std::optional<std::string>& node) {
+int run_agent(const AgentMain& agent_main, const std::string& config, const std::optional<std::string>& node) {
     try {
         return agent_main(config, node);
     } catch (const Error& error) {
         note(fmt::format("baton: the agent cannot run: {}", error.text()));
-        if (error.kind() == ErrorKind::busy)
-            note("Does one run here already? 'systemctl status baton' tells.");
+        if (error.kind() == ErrorKind::busy) note("Does one run here already? 'systemctl status baton' tells.");
     } catch (const std::filesystem::filesystem_error& error) {
-        note(fmt::format("baton: the agent cannot run: {}: {}", error.path1().string(),
-                         error.code().message()));
+        note(fmt::format("baton: the agent cannot run: {}: {}", error.path1().string(), error.code().message()));
     }
     return exit_failed;
 }
@@ -160,29 +151,26 @@ void add_agent(CLI::App& root, Chosen& chosen, const AgentMain& agent_main) {
         ->capture_default_str();
     agent->add_option("--node", chosen.node, "which node this is (BATON_NODE), where it cannot find out")
         ->check(name_check());
-    agent->callback(
-        [&] { chosen.run = [&] { return run_agent(agent_main, chosen.agent_config, chosen.node); }; });
+    agent->callback([&] { chosen.run = [&] { return run_agent(agent_main, chosen.agent_config, chosen.node); }; });
 }
 
 void add_local(CLI::App& root, Chosen& chosen) {
-    auto* check =
-        command(root, "check-config", "Check agent.yaml or baton.yaml, and print it with its defaults",
-                "Which of the two a file is, is told by its keys. Every fault comes in one report:\n"
-                "  agent.yaml:5:3: unknown key 'prot' in 'listen' (did you mean 'port'?)");
+    auto* check = command(root, "check-config", "Check agent.yaml or baton.yaml, and print it with its defaults",
+                          "Which of the two a file is, is told by its keys. Every fault comes in one report:\n"
+                          "  agent.yaml:5:3: unknown key 'prot' in 'listen' (did you mean 'port'?)");
     check->add_option("FILE", chosen.check.files, "the files")->required();
     check->add_flag("-q,--quiet", chosen.check.quiet, "print faults and warnings only");
     check->callback([&] { chosen.run = [&] { return check_config(chosen.check); }; });
 
-    auto* key = command(
-        root, "keygen", "Print a new cluster key",
-        "Agents sign with the first key of the file and accept all of them. To change keys: add the new\n"
-        "line at the end of the file everywhere, then move it to the front, then remove the old one.");
+    auto* key =
+        command(root, "keygen", "Print a new cluster key",
+                "Agents sign with the first key of the file and accept all of them. To change keys: add the new\n"
+                "line at the end of the file everywhere, then move it to the front, then remove the old one.");
     key->callback([&] { chosen.run = [] { return keygen(); }; });
 
-    auto* token =
-        command(root, "token", "Add, list and revoke the tokens of people and programs",
-                "Roles: read (look), trigger (start rollouts too), operate (everything).\n"
-                "Example: baton token add ci --role trigger > ~/.baton-token && chmod 600 ~/.baton-token");
+    auto* token = command(root, "token", "Add, list and revoke the tokens of people and programs",
+                          "Roles: read (look), trigger (start rollouts too), operate (everything).\n"
+                          "Example: baton token add ci --role trigger > ~/.baton-token && chmod 600 ~/.baton-token");
     token->require_subcommand(1);
     auto* add = command(*token, "add", "Make a token and print it: its only copy");
     add->add_option("NAME", chosen.token.name, "whose it is")->required()->check(name_check());
@@ -213,9 +201,8 @@ void add_local(CLI::App& root, Chosen& chosen) {
 }
 
 void add_looking(CLI::App& root, Chosen& chosen) {
-    auto* show =
-        command(root, "status", "Show the chain: who runs what, who does what, and what it waits for",
-                "With --watch on a terminal it is drawn anew every second; elsewhere each change is a line.");
+    auto* show = command(root, "status", "Show the chain: who runs what, who does what, and what it waits for",
+                         "With --watch on a terminal it is drawn anew every second; elsewhere each change is a line.");
     show->add_option("APP", chosen.status.app, "this app only")->check(name_check());
     show->add_flag("-w,--watch", chosen.status.watch, "go on until Ctrl-C");
     show->add_flag("--json", chosen.status.json, "as JSON");
@@ -248,24 +235,20 @@ void add_looking(CLI::App& root, Chosen& chosen) {
     auto* who = command(root, "audit", "List who did what, newest first");
     who->callback([&] { chosen.run = [&] { return audit(chosen.connection, chosen.list); }; });
     for (auto* each : {past, who}) {
-        each->add_option("-n,--limit", chosen.list.limit, "how many")
-            ->check(CLI::Range(1, 500))
-            ->capture_default_str();
+        each->add_option("-n,--limit", chosen.list.limit, "how many")->check(CLI::Range(1, 500))->capture_default_str();
     }
     for (auto* each : {past, cost, who}) each->add_flag("--json", chosen.list.json, "as JSON");
 }
 
 void add_trigger(CLI::App& root, Chosen& chosen) {
-    auto* start = command(
-        root, "trigger", "Start a rollout",
-        "Without --commit it is the branch's tip. With --wait it prints every node's progress; the exit\n"
-        "status is 0 when all nodes run the commit, 1 when it was halted, 3 when it is held.\n"
-        "Example: baton trigger shop --commit 1a2b3c4 --param LEVEL=high --wait");
+    auto* start =
+        command(root, "trigger", "Start a rollout",
+                "Without --commit it is the branch's tip. With --wait it prints every node's progress; the exit\n"
+                "status is 0 when all nodes run the commit, 1 when it was halted, 3 when it is held.\n"
+                "Example: baton trigger shop --commit 1a2b3c4 --param LEVEL=high --wait");
     app_argument(start, chosen.trigger.app);
-    start->add_option("--commit", chosen.trigger.commit,
-                      "this commit, also when it was halted or is an older one");
-    start
-        ->add_option("--param", chosen.parameters, "a declared parameter, NAME=VALUE; may come several times")
+    start->add_option("--commit", chosen.trigger.commit, "this commit, also when it was halted or is an older one");
+    start->add_option("--param", chosen.parameters, "a declared parameter, NAME=VALUE; may come several times")
         ->check(parameter_check())
         ->take_all()
         ->allow_extra_args(false);
@@ -312,14 +295,11 @@ void add_orders(CLI::App& root, Chosen& chosen) {
         auto* made = command(root, name, text, footer);
         const std::string verb = name;
         app_argument(made, chosen.order.app);
-        if (verb == "rollback")
-            made->add_option("--commit,--to", chosen.order.commit, "to this commit instead");
-        auto* reason =
-            made->add_option("--reason", chosen.order.reason, "why, for the others; kept in the audit");
+        if (verb == "rollback") made->add_option("--commit,--to", chosen.order.commit, "to this commit instead");
+        auto* reason = made->add_option("--reason", chosen.order.reason, "why, for the others; kept in the audit");
         if (verb == "freeze") {
             reason->required();
-            made->add_option("--for", chosen.duration, "how long; without it until unfreeze")
-                ->check(duration_check());
+            made->add_option("--for", chosen.duration, "how long; without it until unfreeze")->check(duration_check());
         }
         made->callback([&chosen, verb] {
             chosen.run = [&chosen, verb] {
@@ -347,13 +327,10 @@ void add_orders(CLI::App& root, Chosen& chosen) {
 
 int exit_code_of(ErrorKind kind) {
     switch (kind) {
-        case ErrorKind::conflict:
-            return exit_held;
+        case ErrorKind::conflict: return exit_held;
         case ErrorKind::unreachable:
-        case ErrorKind::timeout:
-            return exit_unreachable;
-        default:
-            return exit_failed;
+        case ErrorKind::timeout: return exit_unreachable;
+        default: return exit_failed;
     }
 }
 
@@ -361,19 +338,14 @@ int exit_code_of(ErrorKind kind) {
 std::string_view hint_of(ErrorKind kind) {
     switch (kind) {
         case ErrorKind::unreachable:
-        case ErrorKind::timeout:
-            return "Does the agent run? Which one is asked is said by --agent or BATON_AGENT.";
+        case ErrorKind::timeout: return "Does the agent run? Which one is asked is said by --agent or BATON_AGENT.";
         case ErrorKind::unauthorized:
             return "Give a token with --token-file, BATON_TOKEN_FILE or BATON_TOKEN; 'baton token add' on "
                    "the agent's machine makes one.";
-        case ErrorKind::forbidden:
-            return "";
-        case ErrorKind::conflict:
-            return "'baton status' shows how things stand.";
-        case ErrorKind::busy:
-            return "Try again in a moment.";
-        default:
-            return "";
+        case ErrorKind::forbidden: return "";
+        case ErrorKind::conflict: return "'baton status' shows how things stand.";
+        case ErrorKind::busy: return "Try again in a moment.";
+        default: return "";
     }
 }
 

@@ -32,9 +32,8 @@ std::string base_of(std::string agent) {
     if (agent.find("://") == std::string::npos) agent = "http://" + agent;
     while (agent.ends_with('/')) agent.pop_back();
     if (!agent.starts_with("http://") && !agent.starts_with("https://")) {
-        throw Error(ErrorKind::invalid,
-                    fmt::format("'{}' is not the address of an agent (write http://web1:7070)",
-                                escape_control(first_line(mask_url(agent)))));
+        throw Error(ErrorKind::invalid, fmt::format("'{}' is not the address of an agent (write http://web1:7070)",
+                                                    escape_control(first_line(mask_url(agent)))));
     }
     return agent;
 }
@@ -59,25 +58,16 @@ net::HttpClientOptions options_of(const Connection& connection) {
 
 ErrorKind kind_of_status(int status) {
     switch (status) {
-        case 400:
-            return ErrorKind::invalid;
-        case 401:
-            return ErrorKind::unauthorized;
-        case 403:
-            return ErrorKind::forbidden;
-        case 404:
-            return ErrorKind::not_found;
-        case 409:
-            return ErrorKind::conflict;
-        case 413:
-            return ErrorKind::too_large;
+        case 400: return ErrorKind::invalid;
+        case 401: return ErrorKind::unauthorized;
+        case 403: return ErrorKind::forbidden;
+        case 404: return ErrorKind::not_found;
+        case 409: return ErrorKind::conflict;
+        case 413: return ErrorKind::too_large;
         case 429:
-        case 503:
-            return ErrorKind::busy;
-        case 504:
-            return ErrorKind::timeout;
-        default:
-            return ErrorKind::internal;
+        case 503: return ErrorKind::busy;
+        case 504: return ErrorKind::timeout;
+        default: return ErrorKind::internal;
     }
 }
 
@@ -102,8 +92,7 @@ Error error_of(const net::HttpResponse& response) {
 AgentClient::AgentClient(const Connection& connection)
     : base_(base_of(connection.agent)), token_(token_of(connection)), client_(options_of(connection)) {}
 
-net::HttpResponse AgentClient::call(const std::string& method, const std::string& target,
-                                    std::string body) const {
+net::HttpResponse AgentClient::call(const std::string& method, const std::string& target, std::string body) const {
     net::HttpRequest request;
     request.method = method;
     request.url = base_ + target;

@@ -44,8 +44,7 @@ class AgentClient {
     [[nodiscard]] const std::string& url() const { return base_; }
 
   private:
-    [[nodiscard]] net::HttpResponse call(const std::string& method, const std::string& target,
-                                         std::string body) const;
+    [[nodiscard]] net::HttpResponse call(const std::string& method, const std::string& target, std::string body) const;
 
     std::string base_;
     std::string token_;

@@ -26,8 +26,8 @@ void Patience::answered() {
 }
 
 void Patience::failed(const Error& error) {
-    const bool silence = error.kind() == ErrorKind::unreachable || error.kind() == ErrorKind::timeout ||
-                         error.kind() == ErrorKind::busy;
+    const bool silence =
+        error.kind() == ErrorKind::unreachable || error.kind() == ErrorKind::timeout || error.kind() == ErrorKind::busy;
     if (!silence || !answered_) throw error;
     const Instant now = SystemClock().now();
     if (!silent_since_) silent_since_ = now;

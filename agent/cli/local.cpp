@@ -25,14 +25,13 @@ std::string checked(const std::string& file) {
     std::string effective;
     // A file of neither kind is read as agent.yaml when it is called so, for a report that names its faults.
     const auto kind = config::detect_kind(text).value_or(
-        std::filesystem::path(file).filename() == "baton.yaml" ? config::FileKind::pipeline
-                                                               : config::FileKind::agent);
+        std::filesystem::path(file).filename() == "baton.yaml" ? config::FileKind::pipeline : config::FileKind::agent);
     switch (kind) {
         case config::FileKind::agent: {
             const auto agent = config::parse_agent_config(text, file);
             warnings = agent.warnings;
-            effective = fmt::format("# {}: an agent's configuration, hash {}\n{}", file, agent.hash,
-                                    config::to_yaml(agent));
+            effective =
+                fmt::format("# {}: an agent's configuration, hash {}\n{}", file, agent.hash, config::to_yaml(agent));
             break;
         }
         case config::FileKind::pipeline: {
@@ -50,9 +49,9 @@ std::filesystem::path tokens_file_of(const TokenOptions& options) {
     if (options.file) return *options.file;
     const auto agent = config::load_agent_config(options.config);
     if (agent.security.tokens_file) return *agent.security.tokens_file;
-    throw Error(ErrorKind::not_found,
-                fmt::format("{} names no 'tokens_file' in 'security'; add one, or say --file FILE",
-                            options.config.string()));
+    throw Error(
+        ErrorKind::not_found,
+        fmt::format("{} names no 'tokens_file' in 'security'; add one, or say --file FILE", options.config.string()));
 }
 
 }  // namespace
@@ -75,8 +74,7 @@ int check_config(const CheckOptions& options) {
 int keygen() {
     print(net::generate_key_line(SystemClock().wall()) + "\n");
     if (on_terminal())
-        note(
-            "Write this line to the cluster key file of every node, readable by its owner only (chmod 600).");
+        note("Write this line to the cluster key file of every node, readable by its owner only (chmod 600).");
     return exit_ok;
 }
 
@@ -88,9 +86,8 @@ int token_add(const TokenOptions& options) {
     const auto file = tokens_file_of(options);
     const std::string secret = config::add_token(file, options.name, *role);
     print(secret + "\n");
-    note(fmt::format(
-        "This is the token's only copy: {} keeps a hash. Copy the line to the tokens file of every node.",
-        file.string()));
+    note(fmt::format("This is the token's only copy: {} keeps a hash. Copy the line to the tokens file of every node.",
+                     file.string()));
     return exit_ok;
 }
 
@@ -98,8 +95,7 @@ int token_list(const TokenOptions& options) {
     const auto tokens = config::load_tokens(tokens_file_of(options));
     if (options.json) {
         json::Value list = json::Value::array();
-        for (const auto& token : tokens)
-            list.push_back({{"name", token.name}, {"role", config::to_text(token.role)}});
+        for (const auto& token : tokens) list.push_back({{"name", token.name}, {"role", config::to_text(token.role)}});
         print(json::dump({{"tokens", list}}) + "\n");
         return exit_ok;
     }

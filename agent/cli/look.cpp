@@ -58,15 +58,13 @@ int watch(const AgentClient& agent, const StatusOptions& options) {
             }
         } catch (const Error& error) {
             patience.failed(error);
-            if (terminal && !options.json)
-                draw(fmt::format("{}\n\nTrying again; Ctrl-C ends it.\n", error.text()));
+            if (terminal && !options.json) draw(fmt::format("{}\n\nTrying again; Ctrl-C ends it.\n", error.text()));
         }
     } while (!interrupt.wait(redraw_interval));
     return exit_ok;
 }
 
-int show(const AgentClient& agent, const std::string& target, bool json,
-         std::string (*render)(const json::Value&)) {
+int show(const AgentClient& agent, const std::string& target, bool json, std::string (*render)(const json::Value&)) {
     const json::Value answer = agent.get(target);
     print(json ? json::dump(answer) + "\n" : render(answer));
     return exit_ok;
@@ -115,8 +113,7 @@ int history(const Connection& connection, const ListOptions& options) {
 
 int ledger(const Connection& connection, const ListOptions& options) {
     std::string target = "/api/v1/ledger?since_ms=";
-    target +=
-        options.since.count() == 0 ? "0" : std::to_string(to_epoch_ms(SystemClock().wall() - options.since));
+    target += options.since.count() == 0 ? "0" : std::to_string(to_epoch_ms(SystemClock().wall() - options.since));
     if (!options.app.empty()) target += "&app=" + query_value(path_name("an app", options.app));
     return show(AgentClient(connection), target, options.json, render_ledger);
 }

@@ -41,8 +41,7 @@ class Follower {
     /// One look; the exit status once it is known.
     std::optional<int> look() {
         if (rollout_.empty()) return look_at_queue();
-        const json::Value answer =
-            agent_.get(app_target(app_, fmt::format("rollouts?limit={}", rollouts_looked_at)));
+        const json::Value answer = agent_.get(app_target(app_, fmt::format("rollouts?limit={}", rollouts_looked_at)));
         for (const auto& rollout : list_of(answer, "rollouts")) {
             if (text_of(rollout, "id") == rollout_) return look_at(rollout);
         }
@@ -81,8 +80,7 @@ class Follower {
         note(end);
         if (state == "held") return exit_held;
         if (state == "halted")
-            note(fmt::format("baton log {} shows this node's part; baton resume {} tries it again", app_,
-                             app_));
+            note(fmt::format("baton log {} shows this node's part; baton resume {} tries it again", app_, app_));
         return exit_failed;
     }
 
@@ -93,8 +91,7 @@ class Follower {
     ProgressLines lines_;
 };
 
-int follow(const AgentClient& agent, const TriggerOptions& options, std::int64_t queue_id,
-           const std::string& rollout) {
+int follow(const AgentClient& agent, const TriggerOptions& options, std::int64_t queue_id, const std::string& rollout) {
     Interrupt interrupt;
     Patience patience;
     patience.answered();  // the trigger itself was
@@ -109,10 +106,9 @@ int follow(const AgentClient& agent, const TriggerOptions& options, std::int64_t
             patience.failed(error);
         }
         if (clock.now() >= until) {
-            throw Error(
-                ErrorKind::step_failed,
-                fmt::format("the rollout has not ended within {}; it goes on: baton status {} --watch",
-                            to_text(options.timeout), options.app));
+            throw Error(ErrorKind::step_failed,
+                        fmt::format("the rollout has not ended within {}; it goes on: baton status {} --watch",
+                                    to_text(options.timeout), options.app));
         }
         if (interrupt.wait(poll_interval)) {
             note(fmt::format("no longer waiting; the rollout goes on: baton status {} --watch, baton halt {}",
@@ -159,8 +155,8 @@ int order(const Connection& connection, const std::string& verb, const OrderOpti
 
 int node_order(const Connection& connection, const std::string& verb, const std::string& node) {
     const AgentClient agent(connection);
-    return report(agent.post(fmt::format("/api/v1/nodes/{}/{}", path_name("a node", node), verb),
-                             json::Value::object()));
+    return report(
+        agent.post(fmt::format("/api/v1/nodes/{}/{}", path_name("a node", node), verb), json::Value::object()));
 }
 
 }  // namespace baton::cli

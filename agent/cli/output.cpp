@@ -14,8 +14,7 @@
 namespace baton::cli {
 
 void print(std::string_view text) {
-    const bool written =
-        std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+    const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
     if (!written) throw system_error("write to standard output", errno);
 }
 
@@ -25,9 +24,7 @@ void note(std::string_view line) {
     std::fflush(stderr);
 }
 
-bool on_terminal() {
-    return ::isatty(STDOUT_FILENO) == 1;
-}
+bool on_terminal() { return ::isatty(STDOUT_FILENO) == 1; }
 
 unsigned terminal_height() {
     constexpr unsigned usual = 24;

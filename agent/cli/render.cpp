@@ -15,9 +15,7 @@ namespace {
 
 constexpr std::size_t short_commit = 12;
 
-std::string shown(std::string_view text, std::size_t most = 100) {
-    return escape_control(first_line(text, most));
-}
+std::string shown(std::string_view text, std::size_t most = 100) { return escape_control(first_line(text, most)); }
 
 std::string commit_of(const json::Value& object, std::string_view name) {
     const std::string commit = text_of(object, name);
@@ -41,9 +39,7 @@ std::size_t width(std::string_view text) {
         std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
 }
 
-bool has_ended(const std::string& state) {
-    return state != "running" && state != "waiting" && !state.empty();
-}
+bool has_ended(const std::string& state) { return state != "running" && state != "waiting" && !state.empty(); }
 
 /// What a node does, in the fewest words.
 std::string activity(const json::Value& node, std::int64_t now_ms) {
@@ -69,8 +65,7 @@ std::string headline(const json::Value& app, const json::Value* rollout, std::in
     if (const auto author = text_of(*rollout, "author"); !author.empty())
         line += fmt::format(" by {}", shown(author, 40));
     line += fmt::format(": {}", shown(state));
-    if (number_of(*rollout, "attempt") > 1)
-        line += fmt::format(", attempt {}", number_of(*rollout, "attempt"));
+    if (number_of(*rollout, "attempt") > 1) line += fmt::format(", attempt {}", number_of(*rollout, "attempt"));
     if (const auto reason = text_of(*rollout, "reason"); !reason.empty())
         line += fmt::format(", {}", shown(reason, 300));
     line += "\n";
@@ -93,8 +88,7 @@ std::vector<std::string> node_row(const json::Value& node, std::int64_t now_ms) 
     };
     if (node.contains("reachable") && !flag_of(node, "reachable")) {
         add(number_of(node, "last_heard_ms_ago") > 0
-                ? fmt::format("not heard for {}",
-                              human_duration(Milliseconds{number_of(node, "last_heard_ms_ago")}))
+                ? fmt::format("not heard for {}", human_duration(Milliseconds{number_of(node, "last_heard_ms_ago")}))
                 : "never heard");
     }
     if (!text_of(node, "waits_for").empty()) add("waits for " + text_of(node, "waits_for"));
@@ -120,9 +114,7 @@ std::string text_of(const json::Value& object, std::string_view name) {
 
 std::int64_t number_of(const json::Value& object, std::string_view name) {
     const auto found = object.is_object() ? object.find(std::string(name)) : object.end();
-    return object.is_object() && found != object.end() && found->is_number_integer()
-               ? found->get<std::int64_t>()
-               : 0;
+    return object.is_object() && found != object.end() && found->is_number_integer() ? found->get<std::int64_t>() : 0;
 }
 
 bool flag_of(const json::Value& object, std::string_view name) {
@@ -171,8 +163,7 @@ std::string render_chain(const json::Value& nodes, std::int64_t now_ms) {
 std::string render_progress(const json::Value& node) {
     std::string line = fmt::format("{} {} {}", shown(text_of(node, "node")), shown(text_of(node, "stage")),
                                    shown(text_of(node, "state")));
-    if (const auto waits = text_of(node, "waits_for"); !waits.empty())
-        line += ": waits for " + shown(waits, 300);
+    if (const auto waits = text_of(node, "waits_for"); !waits.empty()) line += ": waits for " + shown(waits, 300);
     if (const auto message = text_of(node, "message"); !message.empty()) line += ": " + shown(message, 300);
     return line;
 }
@@ -182,10 +173,9 @@ std::string render_app(const json::Value& app, std::int64_t now_ms) {
     std::string text = headline(app, rollout, now_ms);
     if (const auto* frozen = object_of(app, "frozen"); frozen != nullptr) {
         const auto until = number_of(*frozen, "until_ms");
-        text +=
-            fmt::format("  FROZEN by {} for {}: {}{}\n", shown(text_of(*frozen, "by")),
-                        since(number_of(*frozen, "since_ms"), now_ms), shown(text_of(*frozen, "reason"), 300),
-                        until > 0 ? fmt::format(" (until {})", when(until)) : "");
+        text += fmt::format("  FROZEN by {} for {}: {}{}\n", shown(text_of(*frozen, "by")),
+                            since(number_of(*frozen, "since_ms"), now_ms), shown(text_of(*frozen, "reason"), 300),
+                            until > 0 ? fmt::format(" (until {})", when(until)) : "");
     }
     if (flag_of(app, "disabled")) text += "  DISABLED: nothing triggers it\n";
     if (const auto waits = text_of(app, "waits_for"); !waits.empty())
@@ -193,8 +183,7 @@ std::string render_app(const json::Value& app, std::int64_t now_ms) {
     const auto& nodes = list_of(app, "nodes");
     if (nodes.empty()) return text;
     text += fmt::format("  {}\n", render_chain(nodes, now_ms));
-    std::vector<std::vector<std::string>> rows{
-        {"NODE", "CURRENT", "SERVES", "STAGE", "STATE", "SINCE", "BUILD", ""}};
+    std::vector<std::vector<std::string>> rows{{"NODE", "CURRENT", "SERVES", "STAGE", "STATE", "SINCE", "BUILD", ""}};
     for (const auto& node : nodes) rows.push_back(node_row(node, now_ms));
     return text + table(rows, "  ");
 }
@@ -217,8 +206,8 @@ std::string render_history(const json::Value& rollouts) {
         {"STARTED", "KIND", "COMMIT", "STATE", "NODES", "AUTHOR", "SUBJECT", ""}};
     for (const auto& rollout : list) {
         const auto& nodes = list_of(rollout, "nodes");
-        const auto done = std::ranges::count_if(
-            nodes, [](const json::Value& node) { return text_of(node, "state") == "succeeded"; });
+        const auto done =
+            std::ranges::count_if(nodes, [](const json::Value& node) { return text_of(node, "state") == "succeeded"; });
         rows.push_back({when(number_of(rollout, "started_ms")), shown(text_of(rollout, "kind")),
                         commit_of(rollout, "commit"), shown(text_of(rollout, "state")),
                         fmt::format("{}/{}", done, nodes.size()), shown(text_of(rollout, "author"), 24),
@@ -230,9 +219,9 @@ std::string render_history(const json::Value& rollouts) {
 std::string render_audit(const json::Value& audit) {
     std::vector<std::vector<std::string>> rows{{"WHEN", "WHO", "FROM", "ACTION", "APP", "DETAIL"}};
     for (const auto& entry : list_of(audit, "entries")) {
-        rows.push_back({when(number_of(entry, "at_ms")), shown(text_of(entry, "who")),
-                        shown(text_of(entry, "address")), shown(text_of(entry, "action")),
-                        shown(text_of(entry, "app")), shown(text_of(entry, "detail"), 200)});
+        rows.push_back({when(number_of(entry, "at_ms")), shown(text_of(entry, "who")), shown(text_of(entry, "address")),
+                        shown(text_of(entry, "action")), shown(text_of(entry, "app")),
+                        shown(text_of(entry, "detail"), 200)});
     }
     return rows.size() == 1 ? "nothing was done yet\n" : table(rows);
 }

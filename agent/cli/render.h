@@ -13,8 +13,7 @@
 namespace baton::cli {
 
 /// Columns padded to their widest cell; the last one is not padded. The first row is the heading.
-[[nodiscard]] std::string table(const std::vector<std::vector<std::string>>& rows,
-                                std::string_view indent = "");
+[[nodiscard]] std::string table(const std::vector<std::vector<std::string>>& rows, std::string_view indent = "");
 
 /// `/api/v1/status`: a block for each app.
 [[nodiscard]] std::string render_status(const json::Value& status);

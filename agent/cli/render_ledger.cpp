@@ -17,9 +17,7 @@ double real_of(const json::Value& object, const char* name) {
     return object.is_object() && found != object.end() && found->is_number() ? found->get<double>() : 0.0;
 }
 
-std::string time_of(const json::Value& row, const char* name) {
-    return to_text(Milliseconds{number_of(row, name)});
-}
+std::string time_of(const json::Value& row, const char* name) { return to_text(Milliseconds{number_of(row, name)}); }
 
 /// `0.0012 %`; small shares keep their two digits.
 std::string percent(double share) { return share == 0 ? "0 %" : fmt::format("{:.2g} %", share * 100); }
@@ -43,7 +41,8 @@ std::string totals(const json::Value& list, const char* key, const char* title) 
 std::string render_ledger(const json::Value& ledger) {
     const auto* sum = object_of(ledger, "sum");
     const auto span = human_duration(Milliseconds{number_of(ledger, "until_ms") - number_of(ledger, "since_ms")});
-    if (sum == nullptr || number_of(*sum, "deploys") == 0) return fmt::format("nothing was deployed in the last {}\n", span);
+    if (sum == nullptr || number_of(*sum, "deploys") == 0)
+        return fmt::format("nothing was deployed in the last {}\n", span);
     std::string text = fmt::format(
         "In the last {}: {} switches of {} nodes, {} measured, {} assumed, {} unknown.\n"
         "The app was dark for {} on nodes in all, {} of it while they could be sent requests; {} requests were cut.\n"

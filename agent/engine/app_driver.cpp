@@ -85,14 +85,15 @@ void AppDriver::start(bool app_up) {
     json::Value ask{{"want_history", true}};
     for (const auto& node : context_.config.nodes) {
         if (node.name == context_.config.self || node.jenkins) continue;
-        context_.outbox.post(node.name, peer_target(context_.app.name), json::dump(ask), [this](const PeerAnswer& answer) {
-            if (!answer || !answer->ok()) return;
-            context_.post([this, body = answer->body] {
-                const auto said = parse_exchange(body);
-                progress_.merge(said.progress, said.rollouts);
-                progress_.merge_ledger(said.ledger);
-            });
-        });
+        context_.outbox.post(node.name, peer_target(context_.app.name), json::dump(ask),
+                             [this](const PeerAnswer& answer) {
+                                 if (!answer || !answer->ok()) return;
+                                 context_.post([this, body = answer->body] {
+                                     const auto said = parse_exchange(body);
+                                     progress_.merge(said.progress, said.rollouts);
+                                     progress_.merge_ledger(said.ledger);
+                                 });
+                             });
     }
 }
 
@@ -180,8 +181,8 @@ CommitId AppDriver::current_commit() const {
 bool AppDriver::behind() const {
     const auto view = machine_.view(now());
     const std::size_t others = context_.config.nodes.size() - 1;
-    const auto heard = static_cast<std::size_t>(std::ranges::count_if(
-        view.peers, [](const chain::PeerView& peer) { return peer.silent_ms >= 0; }));
+    const auto heard = static_cast<std::size_t>(
+        std::ranges::count_if(view.peers, [](const chain::PeerView& peer) { return peer.silent_ms >= 0; }));
     // Alone after a power cut it serves what it has, after a while: an old release is better than none.
     if (2 * (heard + 1) <= others + 1 && now() - started_ < alone_for) return true;
     if (now() - started_ < listen_for) return true;
@@ -220,8 +221,8 @@ bool AppDriver::store_state() {
     } catch (const Error& error) {
         // Nothing has left this node yet that depends on it: to the peers it is as if this agent were slow.
         next_store_ = now() + store_again_after;
-        log::error("chain", "cannot store the state; the app's rollouts wait", {{"app", context_.app.name},
-                                                                               {"reason", error.text()}});
+        log::error("chain", "cannot store the state; the app's rollouts wait",
+                   {{"app", context_.app.name}, {"reason", error.text()}});
         return false;
     }
 }
@@ -250,12 +251,15 @@ void AppDriver::settle_records() {
         if (record.app != context_.app.name || claimed || wanted || runner_.has(target)) continue;
         const auto failure = durable.failed.find(target.key);
         if (failure != durable.failed.end() && failure->second.attempt >= target.attempt) {
-            const bool here = failure->second.node == context_.config.self && failure->second.kind == chain::FailureKind::failed;
-            runner_.records().finish(target, here ? wire::BuildState::failed : wire::BuildState::cancelled, failure->second.reason);
+            const bool here =
+                failure->second.node == context_.config.self && failure->second.kind == chain::FailureKind::failed;
+            runner_.records().finish(target, here ? wire::BuildState::failed : wire::BuildState::cancelled,
+                                     failure->second.reason);
         } else if (durable.current && durable.current->target() == target) {
             runner_.records().finish(target, wire::BuildState::succeeded, {});
         } else if (durable.current && durable.current->key > target.key) {
-            runner_.records().finish(target, wire::BuildState::superseded, fmt::format("superseded by {}", durable.current->key.id));
+            runner_.records().finish(target, wire::BuildState::superseded,
+                                     fmt::format("superseded by {}", durable.current->key.id));
         }
     }
 }
@@ -276,7 +280,8 @@ void AppDriver::carry_out(const chain::Send& send) {
 
 void AppDriver::carry_out(const chain::StartBuild& start) {
     runner_.prepare(start.rollout, start.ahead);
-    context_.store.rollouts.upsert({start.rollout, store::RolloutState::running, {}, to_epoch_ms(context_.clock.wall())});
+    context_.store.rollouts.upsert(
+        {start.rollout, store::RolloutState::running, {}, to_epoch_ms(context_.clock.wall())});
 }
 
 void AppDriver::carry_out(const chain::CancelBuild& cancel) { runner_.cancel(cancel.target, cancel.as, cancel.reason); }
@@ -354,8 +359,12 @@ void AppDriver::switched(const chain::Ticket& ticket, const wire::Rollout& rollo
                          const std::string& reason) {
     context_.post([=, this] {
         app_up_ = end != chain::SwitchEnd::stuck;
-        log::info("chain", "switched", {{"app", rollout.app}, {"rollout", rollout.key.id}, {"commit", rollout.commit},
-                                        {"good", end == chain::SwitchEnd::in_service}, {"reason", reason}});
+        log::info("chain", "switched",
+                  {{"app", rollout.app},
+                   {"rollout", rollout.key.id},
+                   {"commit", rollout.commit},
+                   {"good", end == chain::SwitchEnd::in_service},
+                   {"reason", reason}});
         apply(machine_.switched(now(), ticket, end, reason));
     });
 }
@@ -373,11 +382,12 @@ bool AppDriver::fetch_from_peers(const CommitId& commit) const {
         if (node.name == context_.config.self || node.jenkins) continue;
         try {
             const json::Value ask{{"want", commit.str()}, {"have", have}};
-            const auto answer = context_.outbox.call(node.name, "POST", pack_target(context_.app.name), json::dump(ask),
-                                                     pack_deadline);
+            const auto answer =
+                context_.outbox.call(node.name, "POST", pack_target(context_.app.name), json::dump(ask), pack_deadline);
             if (!answer.ok()) continue;
             repository.add_pack(answer.body, commit);
-            log::info("git", "commit came from a peer", {{"app", context_.app.name}, {"commit", commit}, {"peer", node.name}});
+            log::info("git", "commit came from a peer",
+                      {{"app", context_.app.name}, {"commit", commit}, {"peer", node.name}});
             return true;
         } catch (const Error& error) {
             log::warning("git", "peer cannot hand over the commit", {{"peer", node.name}, {"reason", error.text()}});

@@ -20,10 +20,10 @@ namespace baton::engine {
 /// An app as the outside sees it, taken in one moment.
 struct Snapshot {
     chain::View view;
-    bool in_service = true;   ///< what GET /health/APP answers
+    bool in_service = true;  ///< what GET /health/APP answers
     bool app_up = true;
     bool newest_ended = false;  ///< every node that can be reached runs the newest rollout
-    bool listening = false;   ///< just started: its peers may know of a newer rollout
+    bool listening = false;     ///< just started: its peers may know of a newer rollout
 };
 
 struct DriverContext {
@@ -97,18 +97,18 @@ class AppDriver final : private RunnerEvents {
     DriverContext context_;
     chain::Machine machine_;
     Progress progress_;
-    std::deque<chain::Action> pending_;      ///< not carried out yet: the durable state could not be stored
+    std::deque<chain::Action> pending_;  ///< not carried out yet: the durable state could not be stored
     bool unstored_ = false;
     Instant next_store_{};
-    std::optional<NodeName> answering_;      ///< a peer whose messages are being received
+    std::optional<NodeName> answering_;  ///< a peer whose messages are being received
     std::vector<chain::Message> answer_;
-    std::string waits_for_;                  ///< as last noted in the build's record
+    std::string waits_for_;  ///< as last noted in the build's record
     bool app_up_ = true;
-    bool begun_ = false;                     ///< start() was called
+    bool begun_ = false;  ///< start() was called
     Instant next_settle_{};
-    bool catching_up_ = false;               ///< came back from the dead: does not serve before it has the fleet's release
+    bool catching_up_ = false;  ///< came back from the dead: does not serve before it has the fleet's release
     Instant started_{};
-    Runner runner_;                          ///< last: its thread calls the functions above
+    Runner runner_;  ///< last: its thread calls the functions above
 };
 
 }  // namespace baton::engine

@@ -111,8 +111,12 @@ void BuildRecords::end(store::BuildRecord& record, BuildState state, const std::
         log::error("build", "cannot store how a build ended", {{"app", record.app}, {"reason", error.text()}});
     }
     events_.build_changed(record);
-    log::info("build", "ended", {{"app", record.app}, {"build", record.number}, {"commit", record.commit},
-                                 {"state", wire::to_text(state)}, {"reason", message}});
+    log::info("build", "ended",
+              {{"app", record.app},
+               {"build", record.number},
+               {"commit", record.commit},
+               {"state", wire::to_text(state)},
+               {"reason", message}});
     prune();
 }
 

@@ -40,7 +40,8 @@ std::string_view result_of(wire::BuildState state) {
 
 }  // namespace
 
-void write_console_head(const std::filesystem::path& log, const std::vector<wire::Cause>& causes, const NodeName& node) {
+void write_console_head(const std::filesystem::path& log, const std::vector<wire::Cause>& causes,
+                        const NodeName& node) {
     std::string text;
     for (const auto& cause : causes) text += escape_control(cause.text) + "\n";
     append(log, text + fmt::format("Building on {}\n", node));

@@ -129,7 +129,8 @@ void Engine::look(AppDriver& driver, const std::stop_token& stop) {
             if (!driver.switching()) driver.health(up);
         });
     } catch (const Error& error) {
-        if (!stop.stop_requested()) log::warning("engine", "cannot look at an app's health", {{"reason", error.text()}});
+        if (!stop.stop_requested())
+            log::warning("engine", "cannot look at an app's health", {{"reason", error.text()}});
     }
 }
 

@@ -92,8 +92,8 @@ class Engine {
     Slots slots_;
     std::mutex mutex_;
     std::condition_variable_any wake_;
-    std::deque<std::function<void()>> inbox_;   // under mutex_
-    bool ended_ = false;                        // under mutex_: the thread has ended, nobody would answer
+    std::deque<std::function<void()>> inbox_;  // under mutex_
+    bool ended_ = false;                       // under mutex_: the thread has ended, nobody would answer
     std::map<AppName, std::unique_ptr<AppDriver>> drivers_;
     std::jthread thread_;
     std::jthread health_thread_;

@@ -64,7 +64,7 @@ class Outbox {
     std::map<NodeName, std::deque<Letter>> queues_;
     std::map<NodeName, net::HttpConnection> connections_;  // a peer's is used by the thread that has it in busy_
     std::set<NodeName> busy_;
-    std::map<NodeName, bool> answered_;                    // the last outcome, so that a change is logged once
+    std::map<NodeName, bool> answered_;  // the last outcome, so that a change is logged once
     std::vector<std::jthread> threads_;
 };
 

@@ -21,7 +21,7 @@ struct PeerExchange {
     std::vector<wire::NodeProgress> progress;
     std::vector<wire::Rollout> rollouts;
     std::vector<store::LedgerEntry> ledger;  ///< what switches cost; their `app` stays empty: it is the one spoken of
-    bool wants_history = false;  ///< a peer that has just started asks for what it missed
+    bool wants_history = false;              ///< a peer that has just started asks for what it missed
 };
 
 [[nodiscard]] std::string peer_target(const AppName& app);     ///< `/peer/v1/chain/APP`

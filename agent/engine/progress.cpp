@@ -103,7 +103,8 @@ void Progress::merge_ledger(const std::vector<store::LedgerEntry>& rows) {
     for (auto row : rows) {
         if (row.node == config_.self) continue;
         const auto it = known.find(Key(row.node, row.rollout, row.build));
-        // Letters may arrive late and twice: what was said at the end of a switch outlives what was said at its beginning.
+        // Letters may arrive late and twice: what was said at the end of a switch outlives what was said at its
+        // beginning.
         if (it != known.end() && it->second >= row.at_ms) continue;
         row.app = app_.name;
         try {
@@ -116,9 +117,7 @@ void Progress::merge_ledger(const std::vector<store::LedgerEntry>& rows) {
     }
 }
 
-std::vector<store::LedgerEntry> Progress::ledger() const {
-    return store_.ledger.list(app_.name, 0, ledger_length);
-}
+std::vector<store::LedgerEntry> Progress::ledger() const { return store_.ledger.list(app_.name, 0, ledger_length); }
 
 void Progress::history(std::vector<wire::NodeProgress>& progress, std::vector<wire::Rollout>& rollouts) const {
     for (const auto& record : store_.rollouts.list(app_.name, history_length)) {

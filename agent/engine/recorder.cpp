@@ -15,9 +15,8 @@ void Recorder::save() {
     try {
         store_.builds.save(record_);
     } catch (const Error& error) {
-        log::error("build", "cannot store the build's record", {{"app", record_.app},
-                                                               {"build", record_.number},
-                                                               {"reason", error.text()}});
+        log::error("build", "cannot store the build's record",
+                   {{"app", record_.app}, {"build", record_.number}, {"reason", error.text()}});
     }
     events_.build_changed(record_);
 }

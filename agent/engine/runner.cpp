@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <fmt/format.h>
-#include <utility>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "agent/build/publisher.h"
 #include "agent/build/step_environment.h"
@@ -187,9 +187,10 @@ build::BuildSpec Runner::spec_for(const store::BuildRecord& record, const wire::
     spec.log_file = paths_.log(record.number);
     spec.artifacts = paths_.artifacts_of(record.number);
     const auto* self = context_.config.find_node(context_.config.self);
-    spec.agent_url = !context_.config.public_url.empty()
-                         ? context_.config.public_url
-                         : fmt::format("{}://{}/", context_.config.security.tls ? "https" : "http", self->address.text());
+    spec.agent_url =
+        !context_.config.public_url.empty()
+            ? context_.config.public_url
+            : fmt::format("{}://{}/", context_.config.security.tls ? "https" : "http", self->address.text());
     spec.previous_commit = record.previous_commit;
     constexpr std::array good{BuildState::succeeded};
     if (const auto last_good = context_.store.builds.newest(record.app, good)) {
@@ -301,14 +302,15 @@ void Runner::run(const SwitchJob& job, const std::stop_token& stop) {
         const auto pipeline = pipeline_at(job.rollout.commit);
         // Unknown until it is over: if this process dies in between, that is what the ledger says.
         if (pipeline.switch_over) records_.note_cost(*record, build::SwitchCost{});
-        result = build::switch_over(spec_for(*record, job.rollout), pipeline, record->release_path, job.options, recorder,
-                                    stop);
+        result = build::switch_over(spec_for(*record, job.rollout), pipeline, record->release_path, job.options,
+                                    recorder, stop);
         if (result.cost) records_.note_cost(*record, *result.cost);
     } catch (const Error& error) {
         // Before anything of the node was touched: switch_over itself does not throw.
         result = {build::SwitchOutcome::untouched, error.text()};
     }
-    if (stop.stop_requested() && result.outcome != build::SwitchOutcome::in_service) return;  // taken up again at the next start
+    if (stop.stop_requested() && result.outcome != build::SwitchOutcome::in_service)
+        return;  // taken up again at the next start
     switch (result.outcome) {
         case build::SwitchOutcome::in_service:
             record->stage = Stage::handoff;
@@ -355,13 +357,14 @@ void Runner::run(const BringUpJob& job, const std::stop_token& stop) {
         Unrecorded listener;
         build::SwitchOptions options;
         options.redo = true;
-        const auto result = build::switch_over(spec_for(record, rollout), what->pipeline, what->release, options, listener,
-                                               stop);
+        const auto result =
+            build::switch_over(spec_for(record, rollout), what->pipeline, what->release, options, listener, stop);
         const bool up = result.outcome == build::SwitchOutcome::in_service;
         log::info("build", up ? "the app was down and has been started" : "the app is down and did not start",
                   {{"app", record.app}, {"commit", what->commit}, {"reason", result.reason}});
     } catch (const Error& error) {
-        log::error("build", "the app is down and cannot be started", {{"app", context_.app.name}, {"reason", error.text()}});
+        log::error("build", "the app is down and cannot be started",
+                   {{"app", context_.app.name}, {"reason", error.text()}});
     }
 }
 
@@ -380,7 +383,8 @@ bool Runner::healthy_now(const CommitId& current, const std::stop_token& stop) {
         spec.service = nullptr;
         return build::healthy_now(spec, what->pipeline, stop);
     } catch (const Error& error) {
-        log::warning("build", "cannot look at the app's health", {{"app", context_.app.name}, {"reason", error.text()}});
+        log::warning("build", "cannot look at the app's health",
+                     {{"app", context_.app.name}, {"reason", error.text()}});
         return false;
     }
 }

@@ -33,9 +33,9 @@ struct RunnerContext {
     const config::App& app;
     store::Store& store;
     const Clock& clock;
-    Slots& slots;                     ///< how many builds of different apps may run side by side
+    Slots& slots;  ///< how many builds of different apps may run side by side
     RunnerEvents& events;
-    build::ServiceState& service;     ///< whether this node serves the app, as the load balancer is told
+    build::ServiceState& service;  ///< whether this node serves the app, as the load balancer is told
     PeerFetch fetch_from_peers;
 };
 
@@ -59,7 +59,8 @@ class Runner {
     [[nodiscard]] bool has(const wire::Target& target) const;
     /// Ends the thread: at once in fetch, prepare, test; a switch is left as it stands and taken up at the next start.
     void stop();
-    /// Ends a build that is queued, in fetch, prepare or test, or that waits for its permit. False when it is switching.
+    /// Ends a build that is queued, in fetch, prepare or test, or that waits for its permit. False when it is
+    /// switching.
     bool cancel(const wire::Target& target, wire::BuildState as, const std::string& reason);
     /// Is the release that is current on disk healthy now? Blocks for at most its health check's time-out. True when
     /// nothing was ever deployed here or the app has no health check. Changes nothing; does not throw.
@@ -111,12 +112,12 @@ class Runner {
     std::condition_variable_any wake_;
     std::deque<Job> jobs_;
     bool switching_ = false;
-    std::optional<wire::Target> busy_;              ///< of the job that runs now
-    std::optional<wire::Target> running_;           ///< the build that fetches, prepares or tests now
+    std::optional<wire::Target> busy_;     ///< of the job that runs now
+    std::optional<wire::Target> running_;  ///< the build that fetches, prepares or tests now
     std::stop_source running_stop_;
     wire::BuildState cancelled_as_ = wire::BuildState::cancelled;
     std::string cancelled_because_;
-    std::jthread thread_;                            ///< last: the first to end
+    std::jthread thread_;  ///< last: the first to end
 };
 
 }  // namespace baton::engine

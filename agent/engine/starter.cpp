@@ -45,15 +45,16 @@ bool passes(ErrorKind kind) {
 
 bool only_looks(const store::QueueItem& item) {
     return !item.by_name && std::ranges::all_of(item.causes, [](const wire::Cause& cause) {
-               return cause.kind == wire::CauseKind::poll || cause.kind == wire::CauseKind::webhook;
-           });
+        return cause.kind == wire::CauseKind::poll || cause.kind == wire::CauseKind::webhook;
+    });
 }
 
 /// Why a program's trigger does not bring a commit back that a person has taken away; empty when none did.
 std::string taken_back(const chain::View& view, const CommitId& commit) {
     if (!view.newest) return {};
     if (view.newest->kind == wire::RolloutKind::rollback && view.newest->undoes == commit) return "was rolled back";
-    const bool halted = view.newest_halted && view.newest->commit == commit && view.halted_because.starts_with("halted by");
+    const bool halted =
+        view.newest_halted && view.newest->commit == commit && view.halted_because.starts_with("halted by");
     return halted ? "is " + view.halted_because : std::string();
 }
 
@@ -148,11 +149,12 @@ void Starter::take(const store::QueueItem& item, const std::stop_token& stop) {
     }
     next_try_.erase(item.id);
     if (!store_.queue.finish(item.id, outcome, to_epoch_ms(clock_.wall()))) return;
-    log::info("starter", "trigger taken", {{"app", item.app},
-                                           {"queue_id", item.id},
-                                           {"state", store::to_text(outcome.state)},
-                                           {"rollout", outcome.rollout},
-                                           {"reason", outcome.reason}});
+    log::info("starter", "trigger taken",
+              {{"app", item.app},
+               {"queue_id", item.id},
+               {"state", store::to_text(outcome.state)},
+               {"rollout", outcome.rollout},
+               {"reason", outcome.reason}});
 }
 
 store::QueueOutcome Starter::decide(const config::App& app, const store::QueueItem& item, const std::stop_token& stop) {
@@ -185,9 +187,10 @@ store::QueueOutcome Starter::decide(const config::App& app, const store::QueueIt
     if (only_looks(item)) {
         if (newest_stands) return {store::QueueState::started, newest->key.id, 0, "nothing new"};
         if (const auto why = engine_.why_bad(app.name, commit); !why.empty()) {
-            return held(fmt::format("commit {} was rolled back or halted ({}); a person can deploy it by name: baton trigger "
-                                    "{} --commit {}",
-                                    commit.str().substr(0, 12), why, app.name, commit));
+            return held(
+                fmt::format("commit {} was rolled back or halted ({}); a person can deploy it by name: baton trigger "
+                            "{} --commit {}",
+                            commit.str().substr(0, 12), why, app.name, commit));
         }
         if (newest && newest->commit == commit) {
             return held(fmt::format("commit {} is halted; a person can start it again: baton resume {}",
@@ -203,9 +206,10 @@ store::QueueOutcome Starter::decide(const config::App& app, const store::QueueIt
     }
     if (!item.by_name && newest && repository.has_commit(newest->commit) && newest->kind == wire::RolloutKind::deploy &&
         !repository.is_ancestor(newest->commit, commit)) {
-        return held(fmt::format("commit {} does not descend from {}, which was deployed last (a forced push?); a person can "
-                                "deploy it by name: baton trigger {} --commit {}",
-                                commit.str().substr(0, 12), newest->commit.str().substr(0, 12), app.name, commit));
+        return held(
+            fmt::format("commit {} does not descend from {}, which was deployed last (a forced push?); a person can "
+                        "deploy it by name: baton trigger {} --commit {}",
+                        commit.str().substr(0, 12), newest->commit.str().substr(0, 12), app.name, commit));
     }
     const auto info = repository.commit(commit);
     wire::Rollout rollout;

@@ -49,10 +49,10 @@ class Starter {
     Engine& engine_;
     std::mutex mutex_;
     std::condition_variable_any wake_;
-    bool woken_ = false;                       // under mutex_
-    std::map<AppName, Instant> next_poll_;     // the poller's own
+    bool woken_ = false;                    // under mutex_
+    std::map<AppName, Instant> next_poll_;  // the poller's own
     Instant started_;
-    Instant next_maintenance_;                 // the poller's own; first a while after the start
+    Instant next_maintenance_;                   // the poller's own; first a while after the start
     std::map<std::uint64_t, Instant> next_try_;  // the queue thread's own: items whose git host was away
     std::jthread thread_;
     std::jthread poll_thread_;

@@ -46,7 +46,8 @@ std::optional<config::Token> Access::token_of(const Request& request) {
     const std::string value = request.header("Authorization");
     const auto space = value.find(' ');
     const std::string scheme = lower(value.substr(0, space));
-    const auto credentials = space == std::string::npos ? std::string_view() : trim(std::string_view(value).substr(space));
+    const auto credentials =
+        space == std::string::npos ? std::string_view() : trim(std::string_view(value).substr(space));
     if (scheme == "bearer") return tokens_.check_secret(credentials);
     if (scheme != "basic") return std::nullopt;
     try {
@@ -96,8 +97,8 @@ bool Access::may(const Principal& principal, config::Role role) const {
 void Access::require(const Principal& principal, config::Role role) const {
     if (may(principal, role)) return;
     if (!principal.authenticated()) throw Error(ErrorKind::forbidden, "Authentication required");
-    throw Error(ErrorKind::forbidden, fmt::format("{} may not do this: it takes the role '{}'", principal.name,
-                                                  config::to_text(role)));
+    throw Error(ErrorKind::forbidden,
+                fmt::format("{} may not do this: it takes the role '{}'", principal.name, config::to_text(role)));
 }
 
 const NodeName& Access::require_peer(const Principal& principal) const {

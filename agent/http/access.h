@@ -56,7 +56,8 @@ class Access {
 
     /// Who this is. Error(unauthorized) for credentials that are there and wrong, whatever they are for.
     [[nodiscard]] Principal identify(const Request& request);
-    /// Error(forbidden) when the role does not suffice; `read` is also given to anonymous where the configuration says so.
+    /// Error(forbidden) when the role does not suffice; `read` is also given to anonymous where the configuration says
+    /// so.
     void require(const Principal& principal, config::Role role) const;
     [[nodiscard]] bool may(const Principal& principal, config::Role role) const;
     /// Error(unauthorized) unless a peer signed the request.

@@ -46,8 +46,9 @@ Response accepted(const std::string& message) { return Response::json({{"message
 CommitId commit_of(const json::Value& body) {
     const std::string text = json::text_or(body, "commit", "");
     constexpr std::size_t longest = 255;
-    const bool plain = text.size() <= longest && !text.starts_with('-') &&
-                       std::ranges::all_of(text, [](char c) { return c > ' ' && c < 0x7F && c != ':' && c != '^' && c != '~'; });
+    const bool plain = text.size() <= longest && !text.starts_with('-') && std::ranges::all_of(text, [](char c) {
+                           return c > ' ' && c < 0x7F && c != ':' && c != '^' && c != '~';
+                       });
     if (!plain) throw Error(ErrorKind::invalid, "'commit' must be a commit id or a branch's or tag's name");
     return CommitId(text);
 }
@@ -105,8 +106,8 @@ Response Api::look_at_app(const AppName& app, const Request& request) {
         for (const auto& build : operations_.builds(app, limit_of(request))) list.push_back(to_json(build));
         return Response::json({{"builds", list}});
     }
-    const auto number = path[5] == "last" ? operations_.permalink(app, operations::Permalink::last)
-                                          : [&]() -> std::optional<unsigned> {
+    const auto number =
+        path[5] == "last" ? operations_.permalink(app, operations::Permalink::last) : [&]() -> std::optional<unsigned> {
         const auto whole = parse_whole(path[5]);
         return whole && *whole <= UINT32_MAX ? std::optional(static_cast<unsigned>(*whole)) : std::nullopt;
     }();

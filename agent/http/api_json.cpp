@@ -10,7 +10,10 @@ namespace {
 std::string text(std::string_view view) { return std::string(view); }
 
 json::Value to_json(const wire::Cause& cause) {
-    return {{"kind", text(wire::to_text(cause.kind))}, {"text", cause.text}, {"who", cause.who}, {"address", cause.address}};
+    return {{"kind", text(wire::to_text(cause.kind))},
+            {"text", cause.text},
+            {"who", cause.who},
+            {"address", cause.address}};
 }
 
 json::Value to_json(const operations::NodeView& node) {
@@ -33,17 +36,10 @@ json::Value to_json(const operations::NodeView& node) {
 }
 
 json::Value to_json(const operations::AppStatus& app) {
-    json::Value value{{"app", app.app.str()},
-                      {"phase", app.phase},
-                      {"frozen", nullptr},
-                      {"rollout", nullptr},
-                      {"waits_for", app.waits_for},
-                      {"waiting_ms", app.waiting_ms},
-                      {"current", app.current.str()},
-                      {"in_service", app.in_service},
-                      {"disabled", app.disabled},
-                      {"drained", app.draining},
-                      {"nodes", json::Value::array()}};
+    json::Value value{{"app", app.app.str()},         {"phase", app.phase},           {"frozen", nullptr},
+                      {"rollout", nullptr},           {"waits_for", app.waits_for},   {"waiting_ms", app.waiting_ms},
+                      {"current", app.current.str()}, {"in_service", app.in_service}, {"disabled", app.disabled},
+                      {"drained", app.draining},      {"nodes", json::Value::array()}};
     if (app.frozen) {
         value["frozen"] = {{"by", app.frozen->by},
                            {"reason", app.frozen->reason},
@@ -116,7 +112,8 @@ json::Value to_json(const operations::BuildView& build) {
     if (build.tests) {
         json::Value bad = json::Value::array();
         for (const auto& test : build.tests->bad) {
-            bad.push_back({{"suite", test.suite}, {"class", test.class_name}, {"name", test.name}, {"message", test.message}});
+            bad.push_back(
+                {{"suite", test.suite}, {"class", test.class_name}, {"name", test.name}, {"message", test.message}});
         }
         value["tests"] = {{"total", build.tests->total},
                           {"failed", build.tests->failed},
@@ -129,8 +126,8 @@ json::Value to_json(const operations::BuildView& build) {
 json::Value to_json(const operations::ChangeView& change) {
     json::Value paths = json::Value::array();
     for (const auto& [edit, path] : change.paths) paths.push_back({{"edit", edit}, {"path", path}});
-    return {{"commit", change.commit.str()},   {"author", change.author}, {"author_email", change.author_email},
-            {"at_ms", change.at_ms},           {"message", change.message}, {"paths", paths}};
+    return {{"commit", change.commit.str()}, {"author", change.author},   {"author_email", change.author_email},
+            {"at_ms", change.at_ms},         {"message", change.message}, {"paths", paths}};
 }
 
 json::Value to_json(const operations::QueueItem& item) {

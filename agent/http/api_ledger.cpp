@@ -81,12 +81,18 @@ json::Value to_json(const std::vector<operations::LedgerTotal>& totals, const ch
 }
 
 json::Value to_json(const operations::LedgerView::Row& row) {
-    return {{"node", row.node},           {"app", row.app},
-            {"rollout", row.rollout},     {"build", row.build},
-            {"kind", row.kind},           {"at_ms", row.at_ms},
-            {"dark_ms", row.dark_ms},     {"exposed_ms", row.exposed_ms},
-            {"out_ms", row.out_ms},       {"drain_ms", row.drain_ms},
-            {"restart_ms", row.restart_ms}, {"rejoin_ms", row.rejoin_ms},
+    return {{"node", row.node},
+            {"app", row.app},
+            {"rollout", row.rollout},
+            {"build", row.build},
+            {"kind", row.kind},
+            {"at_ms", row.at_ms},
+            {"dark_ms", row.dark_ms},
+            {"exposed_ms", row.exposed_ms},
+            {"out_ms", row.out_ms},
+            {"drain_ms", row.drain_ms},
+            {"restart_ms", row.restart_ms},
+            {"rejoin_ms", row.rejoin_ms},
             {"cut", row.cut}};
 }
 

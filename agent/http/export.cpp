@@ -28,20 +28,19 @@ Json begin(const Exported& object) {
 template <class OnObject, class OnList>
 Json print_value(const ExportValue& value, const OnObject& on_object, const OnList& on_list) {
     return std::visit(
-        Overloaded{[](std::nullptr_t) { return Json(nullptr); },
-                   [&](const ExportValue::List& list) {
-                       Json json = Json::array();
-                       const auto [from, to] = on_list(list.size());
-                       for (std::size_t index = from; index < to; ++index) {
-                           json.push_back(print_value(list[index], on_object, on_list));
-                       }
-                       return json;
-                   },
-                   [&](const std::shared_ptr<const Exported>& object) {
-                       return object ? on_object(*object) : Json(nullptr);
-                   },
-                   [&](const ExportValue::Later& later) { return print_value(later(), on_object, on_list); },
-                   [](const auto& scalar) { return Json(scalar); }},
+        Overloaded{
+            [](std::nullptr_t) { return Json(nullptr); },
+            [&](const ExportValue::List& list) {
+                Json json = Json::array();
+                const auto [from, to] = on_list(list.size());
+                for (std::size_t index = from; index < to; ++index) {
+                    json.push_back(print_value(list[index], on_object, on_list));
+                }
+                return json;
+            },
+            [&](const std::shared_ptr<const Exported>& object) { return object ? on_object(*object) : Json(nullptr); },
+            [&](const ExportValue::Later& later) { return print_value(later(), on_object, on_list); },
+            [](const auto& scalar) { return Json(scalar); }},
         value.content);
 }
 
@@ -76,8 +75,7 @@ Json print_tree(const Exported& object, const Tree& tree) {
     };
     print_all(object.properties);
     const auto among_first = [&](const std::string& name) {
-        return std::ranges::any_of(object.properties,
-                                   [&](const ExportProperty& one) { return one.name == name; });
+        return std::ranges::any_of(object.properties, [&](const ExportProperty& one) { return one.name == name; });
     };
     const bool more_wanted = tree.has_star() || std::ranges::any_of(tree.nodes, [&](const auto& entry) {
                                  return !among_first(entry.first);

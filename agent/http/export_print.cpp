@@ -18,18 +18,12 @@ using Json = nlohmann::ordered_json;
 constexpr std::string_view xml_type = "application/xml;charset=UTF-8";
 constexpr std::string_view text_type = "text/plain;charset=UTF-8";
 
-std::string dump(const Json& value) {
-    return value.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
+std::string dump(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 void append_python(const Json& value, std::string& out) {
     switch (value.type()) {
-        case Json::value_t::null:
-            out += "None";
-            return;
-        case Json::value_t::boolean:
-            out += value.get<bool>() ? "True" : "False";
-            return;
+        case Json::value_t::null: out += "None"; return;
+        case Json::value_t::boolean: out += value.get<bool>() ? "True" : "False"; return;
         case Json::value_t::array: {
             out += '[';
             const char* between = "";
@@ -54,18 +48,12 @@ void append_python(const Json& value, std::string& out) {
             out += '}';
             return;
         }
-        default:
-            out += dump(value);
-            return;  // JSON's numbers and string escapes are Python's
+        default: out += dump(value); return;  // JSON's numbers and string escapes are Python's
     }
 }
 
-bool name_start(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-bool name_part(char c) {
-    return name_start(c) || (c >= '0' && c <= '9') || c == '-' || c == '.';
-}
+bool name_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+bool name_part(char c) { return name_start(c) || (c >= '0' && c <= '9') || c == '-' || c == '.'; }
 
 /// What may not stand in an element's name is dropped; nothing left: `_`.
 std::string element_name(std::string_view name) {
@@ -126,8 +114,7 @@ Response matches_response(const XPathValue& value, const XmlRequest& request) {
 }  // namespace
 
 std::string to_json_text(const Json& value, Layout layout) {
-    return layout == Layout::compact ? dump(value)
-                                     : value.dump(2, ' ', false, Json::error_handler_t::replace);
+    return layout == Layout::compact ? dump(value) : value.dump(2, ' ', false, Json::error_handler_t::replace);
 }
 
 std::string to_python_text(const Json& value) {

@@ -42,7 +42,8 @@ bool Hooks::seen(const std::string& delivery) {
     return false;
 }
 
-std::uint64_t Hooks::look(const config::App& app, const std::string& text, const std::string& who, const Request& request) {
+std::uint64_t Hooks::look(const config::App& app, const std::string& text, const std::string& who,
+                          const Request& request) {
     operations::TriggerRequest trigger;
     trigger.cause = {wire::CauseKind::webhook, text, who, request.remote_address};
     return operations_.trigger(app.name, trigger, {who.empty() ? "webhook" : who, request.remote_address}).id;
@@ -52,7 +53,8 @@ Hooks::Verdict Hooks::push(const config::App& app, const net::PushEvent& event, 
     if (event.is_ping) return {false, "pong", 0};
     if (!event.is_push) return {false, "not a push", 0};
     if (!touches_branch(event, app)) return {false, fmt::format("nothing of branch {}", app.branch), 0};
-    if (!event.delivery_id.empty() && seen(fmt::format("{}:{}", app.name, event.delivery_id))) return {false, "delivered before", 0};
+    if (!event.delivery_id.empty() && seen(fmt::format("{}:{}", app.name, event.delivery_id)))
+        return {false, "delivered before", 0};
     const std::string by = event.pusher.empty() ? "" : fmt::format(" by {}", first_line(event.pusher, 100));
     const std::string forge = event.forge == net::Forge::github      ? "GitHub"
                               : event.forge == net::Forge::gitlab    ? "GitLab"
@@ -73,7 +75,8 @@ Response Hooks::webhook(const AppName& name, const Request& request) {
         (void)net::verify_webhook(request.headers, request.body, secrets_of(it->second), clock_.wall());
     } catch (const Error& error) {
         access_.brake().failed(request.remote_address);
-        log::warning("webhook", "refused", {{"app", name}, {"address", request.remote_address}, {"reason", error.text()}});
+        log::warning("webhook", "refused",
+                     {{"app", name}, {"address", request.remote_address}, {"reason", error.text()}});
         throw;
     }
     const auto event = net::parse_push_event(request.headers, request.body);
@@ -134,9 +137,8 @@ Response Hooks::notify_commit(const Request& request) {
         if (!url || url->empty()) continue;
         if (net::normalised_repository(*url) != net::normalised_repository(app.repository)) continue;
         const auto branches = split(wanted, ',');
-        if (!wanted.empty() && std::ranges::none_of(branches, [&](const std::string& branch) {
-                return trim(branch) == app.branch;
-            })) {
+        if (!wanted.empty() &&
+            std::ranges::none_of(branches, [&](const std::string& branch) { return trim(branch) == app.branch; })) {
             continue;
         }
         (void)look(app, "Started by an SCM change", "notifyCommit", request);

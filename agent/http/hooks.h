@@ -33,7 +33,7 @@ class Hooks {
   private:
     struct Verdict {
         bool triggered = false;
-        std::string why;          ///< for the sender's log
+        std::string why;  ///< for the sender's log
         std::uint64_t queue_id = 0;
     };
     [[nodiscard]] Verdict push(const config::App& app, const net::PushEvent& event, const Request& request);
@@ -46,7 +46,8 @@ class Hooks {
     Access& access_;
     const Clock& clock_;
     std::mutex mutex_;
-    std::unordered_set<std::string> deliveries_;  // under mutex_: what was delivered lately, so that a repeat is dropped
+    std::unordered_set<std::string>
+        deliveries_;  // under mutex_: what was delivered lately, so that a repeat is dropped
     std::deque<std::string> order_;
 };
 

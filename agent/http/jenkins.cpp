@@ -58,11 +58,7 @@ struct Memo {
 
 Jenkins::Jenkins(operations::Operations& operations, const config::AgentConfig& config, Access& access,
                  const Clock& clock)
-    : operations_(operations),
-      config_(config),
-      access_(access),
-      clock_(clock),
-      crumb_secret_(random_bytes(32)) {}
+    : operations_(operations), config_(config), access_(access), clock_(clock), crumb_secret_(random_bytes(32)) {}
 
 std::optional<Response> Jenkins::handle(const Request& request, const Principal& principal) {
     if (request.path.empty()) {
@@ -94,14 +90,11 @@ std::optional<Response> Jenkins::open_to_all(const Request& request, const Princ
 std::optional<Response> Jenkins::server(const Request& request, const Principal& principal) {
     const std::string& first = request.path[0];
     constexpr std::array<std::string_view, 14> known{
-        "api",           "me",        "user",      "view",
-        "computer",      "queue",     "quietDown", "cancelQuietDown",
-        "rssAll",        "rssFailed", "rssLatest", "cc.xml",
-        "pluginManager", "job"};
+        "api",    "me",        "user",      "view",   "computer",      "queue", "quietDown", "cancelQuietDown",
+        "rssAll", "rssFailed", "rssLatest", "cc.xml", "pluginManager", "job"};
     const bool out_of_scope = std::ranges::find(refused, first) != refused.end();
     if (!out_of_scope && std::ranges::find(known, first) == known.end()) return std::nullopt;
-    if (first == "me" && !principal.authenticated())
-        throw Error(ErrorKind::forbidden, "Authentication required");
+    if (first == "me" && !principal.authenticated()) throw Error(ErrorKind::forbidden, "Authentication required");
     access_.require(principal, config::Role::read);
     if (out_of_scope) return not_offered();
 
@@ -169,11 +162,9 @@ Response Jenkins::queue(const Request& request, const Principal& principal) {
         const ServerView server = view(request, item.app);
         if (is(request, 3, "api"))
             return export_response(queue_item_page(server, item), request, path_from(request, 3));
-        return note_page(fmt::format("Queue item {}", item.id),
-                         fmt::format("{}: {}", item.app, to_text(item.state)));
+        return note_page(fmt::format("Queue item {}", item.id), fmt::format("{}: {}", item.app, to_text(item.state)));
     }
-    if (is(request, 1, "api"))
-        return export_response(queue_page(view(request)), request, path_from(request, 1));
+    if (is(request, 1, "api")) return export_response(queue_page(view(request)), request, path_from(request, 1));
     if (request.path.size() > 1) throw Error(ErrorKind::not_found, "there is nothing of this name");
     return note_page("Build queue", fmt::format("{} waiting", operations_.queue().size()));
 }
@@ -185,20 +176,15 @@ Response Jenkins::cancel(const Request& request, const Principal& principal, std
     } catch (const Error& error) {
         if (error.kind() != ErrorKind::conflict) throw;
         // It left the queue before: cancelItem says that there is none, cancelQueue that all is well.
-        if (strict)
-            throw Error(ErrorKind::not_found,
-                        fmt::format("queue item {} of {} no longer waits", id, item.app));
+        if (strict) throw Error(ErrorKind::not_found, fmt::format("queue item {} of {} no longer waits", id, item.app));
     }
     return redirect_to(request, "/queue/");
 }
 
 Response Jenkins::feed(const Request& request, const std::optional<AppName>& app, std::string_view name) {
-    const FeedKind kind = name == "rssAll"      ? FeedKind::all
-                          : name == "rssFailed" ? FeedKind::failed
-                                                : FeedKind::latest;
+    const FeedKind kind = name == "rssAll" ? FeedKind::all : name == "rssFailed" ? FeedKind::failed : FeedKind::latest;
     const std::string flavor = request.arg("flavor").value_or("atom");
-    if (flavor != "atom" && flavor != "rss20")
-        throw Error(ErrorKind::invalid, "'flavor' must be atom or rss20");
+    if (flavor != "atom" && flavor != "rss20") throw Error(ErrorKind::invalid, "'flavor' must be atom or rss20");
     const FeedFormat format = flavor == "atom" ? FeedFormat::atom : FeedFormat::rss20;
     const ServerView server = view(request, app);
     return Response::content(std::string(content_type(format)),
@@ -241,15 +227,12 @@ JobView Jenkins::job_view(const config::App& app, const std::vector<operations::
         const auto count = static_cast<std::ptrdiff_t>(std::min<std::size_t>(most, memo->builds.size()));
         return std::vector(memo->builds.begin(), memo->builds.begin() + count);
     };
-    job.permalink = [this,
-                     name = app.name](operations::Permalink link) -> std::optional<operations::BuildView> {
+    job.permalink = [this, name = app.name](operations::Permalink link) -> std::optional<operations::BuildView> {
         const auto number = operations_.permalink(name, link);
         if (!number) return std::nullopt;
         return operations_.build(name, *number);
     };
-    job.artifacts = [this, name = app.name](unsigned number) {
-        return operations_.build(name, number).artifacts;
-    };
+    job.artifacts = [this, name = app.name](unsigned number) { return operations_.build(name, number).artifacts; };
     job.changes = [this, name = app.name, memo](unsigned number) -> std::vector<operations::ChangeView> {
         if (const auto known = memo->changes.find(number); known != memo->changes.end()) return known->second;
         if (memo->changes.size() >= most_change_lists) return {};

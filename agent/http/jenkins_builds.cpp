@@ -72,8 +72,7 @@ Exported revision_object(const CommitId& commit, const std::string& branch) {
     Exported name;
     name.properties = {{"SHA1", commit.str(), always_visible}, {"name", branch, always_visible}};
     Exported revision;
-    revision.properties = {{"SHA1", commit.str(), always_visible},
-                           {"branch", ExportValue::List{name}, always_visible}};
+    revision.properties = {{"SHA1", commit.str(), always_visible}, {"branch", ExportValue::List{name}, always_visible}};
     return revision;
 }
 
@@ -110,8 +109,7 @@ Exported tests_action(const operations::TestsView& tests) {
 Exported interrupted_action(const BuildView& build) {
     Exported cause;
     cause.class_name = "jenkins.model.CauseOfInterruption$UserInterruption";
-    cause.properties = {
-        {"shortDescription", build.message.empty() ? "Aborted" : "Aborted: " + build.message, 3}};
+    cause.properties = {{"shortDescription", build.message.empty() ? "Aborted" : "Aborted: " + build.message, 3}};
     Exported action;
     action.class_name = "jenkins.model.InterruptedBuildAction";
     action.properties = {{"causes", ExportValue::List{cause}, 2}};
@@ -227,8 +225,7 @@ ExportValue culprits(const ServerView& server, const JobView& job, unsigned numb
 int progress_of(const ServerView& server, const JobView& job, const BuildView& build) {
     const std::int64_t usual = estimated_duration(job);
     if (usual <= 0) return -1;
-    return static_cast<int>(
-        std::clamp<std::int64_t>(100 * (server.now_ms - build.started_ms) / usual, 0, 99));
+    return static_cast<int>(std::clamp<std::int64_t>(100 * (server.now_ms - build.started_ms) / usual, 0, 99));
 }
 
 Exported executor_object(const ServerView& server, const JobView& job, const BuildView& build) {
@@ -240,20 +237,17 @@ Exported executor_object(const ServerView& server, const JobView& job, const Bui
     return executor;
 }
 
-std::vector<ExportProperty> build_details(const ServerView& server, const JobView& job,
-                                          const BuildView& build) {
+std::vector<ExportProperty> build_details(const ServerView& server, const JobView& job, const BuildView& build) {
     const std::string_view result = result_of(build);
     return {
         {"actions", actions_of(job, build)},
-        {"artifacts",
-         ExportValue::Later([&job, number = build.number] { return artifact_list(job, number); })},
+        {"artifacts", ExportValue::Later([&job, number = build.number] { return artifact_list(job, number); })},
         {"building", build.running()},
         {"description", nullptr},
         {"displayName", fmt::format("#{}", build.number)},
         {"duration", duration_of(build)},
         {"estimatedDuration", ExportValue::Later([&job] { return ExportValue(estimated_duration(job)); })},
-        {"executor",
-         build.running() ? ExportValue(executor_object(server, job, build)) : ExportValue(nullptr)},
+        {"executor", build.running() ? ExportValue(executor_object(server, job, build)) : ExportValue(nullptr)},
         {"fullDisplayName", fmt::format("{} #{}", build.app, build.number)},
         {"id", fmt::format("{}", build.number)},
         {"inProgress", build.running()},
@@ -262,11 +256,10 @@ std::vector<ExportProperty> build_details(const ServerView& server, const JobVie
         {"result", result.empty() ? ExportValue(nullptr) : ExportValue(std::string(result))},
         {"timestamp", build.started_ms},
         {"builtOn", ""},
-        {"changeSet", ExportValue::Later([&server, &job, number = build.number] {
-             return change_set(server, job, number);
-         })},
-        {"culprits", ExportValue::Later(
-                         [&server, &job, number = build.number] { return culprits(server, job, number); })},
+        {"changeSet",
+         ExportValue::Later([&server, &job, number = build.number] { return change_set(server, job, number); })},
+        {"culprits",
+         ExportValue::Later([&server, &job, number = build.number] { return culprits(server, job, number); })},
     };
 }
 
@@ -281,8 +274,7 @@ struct Age {
 };
 
 /// For how many builds with a report in a row a test has failed, and since which.
-Age age_of(const operations::FailedTest& test, const BuildView& build,
-           const std::vector<BuildView>& history) {
+Age age_of(const operations::FailedTest& test, const BuildView& build, const std::vector<BuildView>& history) {
     Age age{1, build.number, false};
     for (const BuildView& earlier : history) {
         if (earlier.number >= build.number || !earlier.tests) continue;
@@ -341,9 +333,7 @@ Exported cause_object(const wire::Cause& cause) {
     Exported object;
     object.properties = {{"shortDescription", cause.text, always_visible}};
     switch (cause.kind) {
-        case wire::CauseKind::poll:
-            object.class_name = "hudson.triggers.SCMTrigger$SCMTriggerCause";
-            break;
+        case wire::CauseKind::poll: object.class_name = "hudson.triggers.SCMTrigger$SCMTriggerCause"; break;
         case wire::CauseKind::webhook:
             if (cause.text.starts_with("Started by GitHub push")) {
                 object.class_name = "com.cloudbees.jenkins.GitHubPushCause";
@@ -358,11 +348,10 @@ Exported cause_object(const wire::Cause& cause) {
             const std::size_t at = cause.text.find(with_note);
             object.class_name = "hudson.model.Cause$RemoteCause";
             object.properties.push_back({"addr", cause.address, always_visible});
-            object.properties.push_back({"note",
-                                         at == std::string::npos
-                                             ? ExportValue(nullptr)
-                                             : ExportValue(cause.text.substr(at + with_note.size())),
-                                         always_visible});
+            object.properties.push_back(
+                {"note",
+                 at == std::string::npos ? ExportValue(nullptr) : ExportValue(cause.text.substr(at + with_note.size())),
+                 always_visible});
             break;
         }
         case wire::CauseKind::user:
@@ -371,9 +360,7 @@ Exported cause_object(const wire::Cause& cause) {
             object.properties.push_back({"userId", cause.who, always_visible});
             object.properties.push_back({"userName", cause.who, always_visible});
             break;
-        case wire::CauseKind::failure:
-            object.class_name = "baton.FailureCause";
-            break;
+        case wire::CauseKind::failure: object.class_name = "baton.FailureCause"; break;
     }
     return object;
 }
@@ -393,8 +380,7 @@ ExportPage build_page(const ServerView& server, const JobView& job, const BuildV
 std::optional<ExportPage> test_report_page(const JobView& job, const BuildView& build) {
     if (!build.tests || build.running()) return std::nullopt;
     const operations::TestsView& tests = *build.tests;
-    const std::vector<BuildView> history =
-        tests.bad.empty() ? std::vector<BuildView>{} : job.builds(most_age);
+    const std::vector<BuildView> history = tests.bad.empty() ? std::vector<BuildView>{} : job.builds(most_age);
     // The totals are of all tests; of cases, those that failed are kept.
     std::vector<std::pair<std::string, ExportValue::List>> suites;
     for (const operations::FailedTest& test : tests.bad) {
@@ -403,8 +389,7 @@ std::optional<ExportPage> test_report_page(const JobView& job, const BuildView& 
         suite->second.emplace_back(case_object(test, age_of(test, build, history)));
     }
     ExportValue::List suite_list;
-    for (auto& [name, cases] : suites)
-        suite_list.emplace_back(suite_object(name, std::move(cases), tests.seconds));
+    for (auto& [name, cases] : suites) suite_list.emplace_back(suite_object(name, std::move(cases), tests.seconds));
     const unsigned not_passed = std::min(tests.total, tests.failed + tests.skipped);
     Exported report;
     report.class_name = "hudson.tasks.junit.TestResult";

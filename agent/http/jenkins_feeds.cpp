@@ -41,12 +41,10 @@ std::string rfc3339(std::int64_t at_ms) {
 }
 
 std::string rfc822(std::int64_t at_ms) {
-    return Poco::DateTimeFormatter::format(Poco::Timestamp(at_ms * 1000),
-                                           Poco::DateTimeFormat::RFC1123_FORMAT);
+    return Poco::DateTimeFormatter::format(Poco::Timestamp(at_ms * 1000), Poco::DateTimeFormat::RFC1123_FORMAT);
 }
 
-Entry entry_of(const ServerView& server, const BuildView& build, std::span<const BuildView> earlier,
-               FeedKind kind) {
+Entry entry_of(const ServerView& server, const BuildView& build, std::span<const BuildView> earlier, FeedKind kind) {
     Entry entry;
     entry.title = fmt::format("{} #{} ({})", build.app, build.number, summary_of(build, earlier));
     entry.url = build_url(server, build);
@@ -82,18 +80,14 @@ std::vector<Entry> entries_of(const ServerView& server, FeedKind kind) {
 
 std::string_view kind_words(FeedKind kind) {
     switch (kind) {
-        case FeedKind::all:
-            return "all builds";
-        case FeedKind::failed:
-            return "failed builds";
-        case FeedKind::latest:
-            return "latest builds";
+        case FeedKind::all: return "all builds";
+        case FeedKind::failed: return "failed builds";
+        case FeedKind::latest: return "latest builds";
     }
     return "all builds";
 }
 
-std::string render_atom(const std::string& title, const std::string& link,
-                        const std::vector<Entry>& entries) {
+std::string render_atom(const std::string& title, const std::string& link, const std::vector<Entry>& entries) {
     XmlNode feed;
     feed.name = "feed";
     feed.attribute("xmlns", "http://www.w3.org/2005/Atom");
@@ -105,10 +99,7 @@ std::string render_atom(const std::string& title, const std::string& link,
     for (const Entry& entry : entries) {
         XmlNode& node = feed.add("entry");
         node.add("title", entry.title);
-        node.add("link")
-            .attribute("rel", "alternate")
-            .attribute("type", "text/html")
-            .attribute("href", entry.url);
+        node.add("link").attribute("rel", "alternate").attribute("type", "text/html").attribute("href", entry.url);
         node.add("id", entry.id);
         node.add("published", rfc3339(entry.started_ms));
         node.add("updated", rfc3339(entry.ended_ms));
@@ -116,8 +107,7 @@ std::string render_atom(const std::string& title, const std::string& link,
     return write_xml(feed, Declaration::xml);
 }
 
-std::string render_rss20(const std::string& title, const std::string& link,
-                         const std::vector<Entry>& entries) {
+std::string render_rss20(const std::string& title, const std::string& link, const std::vector<Entry>& entries) {
     XmlNode rss;
     rss.name = "rss";
     rss.attribute("version", "2.0");
@@ -177,8 +167,7 @@ std::string render_feed(const ServerView& server, FeedScope scope, FeedKind kind
     const std::string link = one_job ? job_url(server, server.jobs.front().name) : server.base + "/";
     const std::string title = fmt::format("Jenkins:{} ({})", subject, kind_words(kind));
     const std::vector<Entry> entries = entries_of(server, kind);
-    return format == FeedFormat::atom ? render_atom(title, link, entries)
-                                      : render_rss20(title, link, entries);
+    return format == FeedFormat::atom ? render_atom(title, link, entries) : render_rss20(title, link, entries);
 }
 
 std::string render_cc_xml(const ServerView& server) {

@@ -20,8 +20,7 @@ enum class FeedScope { server, job };
 
 /// Newest first: at least the last 10 entries, and all of the last 7 days up to 500.
 /// Of all jobs of `server`, named after the server or after the one job that it holds.
-[[nodiscard]] std::string render_feed(const ServerView& server, FeedScope scope, FeedKind kind,
-                                      FeedFormat format);
+[[nodiscard]] std::string render_feed(const ServerView& server, FeedScope scope, FeedKind kind, FeedFormat format);
 [[nodiscard]] std::string_view content_type(FeedFormat format);
 [[nodiscard]] std::string render_cc_xml(const ServerView& server);
 

@@ -29,9 +29,7 @@ namespace {
 constexpr std::size_t piece_bytes = 256UL * 1024;
 constexpr std::string_view plain = "text/plain;charset=UTF-8";
 
-Error nothing_there() {
-    return Error(ErrorKind::not_found, "there is nothing of this name");
-}
+Error nothing_there() { return Error(ErrorKind::not_found, "there is nothing of this name"); }
 
 /// Verbs of a job or a build that create, configure or delete.
 bool is_refused_verb(std::string_view segment) {
@@ -115,8 +113,7 @@ Response Jenkins::job(const Request& request, const Principal& principal) {
     return build(app, request, principal);
 }
 
-std::optional<Response> Jenkins::change_job(const AppName& app, const Request& request,
-                                            const Principal& principal) {
+std::optional<Response> Jenkins::change_job(const AppName& app, const Request& request, const Principal& principal) {
     if (request.path.size() < 3) return std::nullopt;
     const std::string& verb = request.path[2];
     if (verb == "enable" || verb == "disable") {
@@ -144,8 +141,7 @@ std::optional<Response> Jenkins::change_job(const AppName& app, const Request& r
         if (request.method != "POST") return post_only();
     }
     operations::TriggerRequest trigger;
-    trigger.cause = {wire::CauseKind::poll, "Started by an SCM change", principal.name,
-                     request.remote_address};
+    trigger.cause = {wire::CauseKind::poll, "Started by an SCM change", principal.name, request.remote_address};
     (void)operations_.trigger(app, trigger, Access::caller(principal, request));
     return redirect_to(request, fmt::format("/job/{}/", app));
 }
@@ -162,12 +158,10 @@ Response Jenkins::build(const AppName& app, const Request& request, const Princi
     if (!number) throw Error(ErrorKind::not_found, fmt::format("{} has no build {}", app, request.path[2]));
     if (request.path.size() == 3) {
         const operations::BuildView build = operations_.build(app, *number);
-        return note_page(fmt::format("{} #{}", app, *number),
-                         result_of(build).empty() ? "running" : result_of(build));
+        return note_page(fmt::format("{} #{}", app, *number), result_of(build).empty() ? "running" : result_of(build));
     }
     const std::string& what = request.path[3];
-    if (what == "stop" || what == "term" || what == "kill")
-        return stop(app, *number, request, principal, what);
+    if (what == "stop" || what == "term" || what == "kill") return stop(app, *number, request, principal, what);
     if (is_refused_verb(what)) return not_offered();
     return build_part(app, *number, request, path_from(request, 3));
 }
@@ -199,14 +193,13 @@ Response Jenkins::build_part(const AppName& app, unsigned number, const Request&
         return Response::content(std::string(plain), to_iso8601(from_epoch_ms(build.started_ms)));
     }
     if (what == "wfapi") {
-        return Response::content("application/json;charset=UTF-8",
-                                 to_json_text(stages_of(build), Layout::compact));
+        return Response::content("application/json;charset=UTF-8", to_json_text(stages_of(build), Layout::compact));
     }
     throw nothing_there();
 }
 
-Response Jenkins::stop(const AppName& app, unsigned number, const Request& request,
-                       const Principal& principal, const std::string& verb) {
+Response Jenkins::stop(const AppName& app, unsigned number, const Request& request, const Principal& principal,
+                       const std::string& verb) {
     access_.require(principal, config::Role::operate);
     if (request.method != "POST") return post_only();
     const std::string answer = operations_.stop_build(app, number, Access::caller(principal, request));
@@ -219,8 +212,7 @@ Response Jenkins::console(const AppName& app, unsigned number) {
     auto first = operations_.log(app, number, 0, piece_bytes, Milliseconds{0}, {});
     if (first.bytes.empty()) {
         // An empty answer means "no such build" to some clients.
-        for (const wire::Cause& cause : operations_.build(app, number).causes)
-            first.bytes += cause.text + "\n";
+        for (const wire::Cause& cause : operations_.build(app, number).causes) first.bytes += cause.text + "\n";
         if (first.bytes.empty()) first.bytes = "\n";
         return Response::content(std::string(plain), first.bytes);
     }
@@ -281,12 +273,10 @@ Response Jenkins::artifact(const AppName& app, unsigned number, Path relative) {
     Response response = static_cast<std::size_t>(info.st_size) <= piece_bytes
                             ? Response::content(type, read_file(file, piece_bytes))
                             : Response::streamed(type, file_stream(std::move(fd)));
-    response.headers.set("Last-Modified",
-                         Poco::DateTimeFormatter::format(Poco::Timestamp::fromEpochTime(info.st_mtime),
-                                                         Poco::DateTimeFormat::HTTP_FORMAT));
+    response.headers.set("Last-Modified", Poco::DateTimeFormatter::format(Poco::Timestamp::fromEpochTime(info.st_mtime),
+                                                                          Poco::DateTimeFormat::HTTP_FORMAT));
     // What a build made is nobody's word: it must not act in a browser that shows it.
-    response.headers.set("Content-Security-Policy",
-                         "sandbox; default-src 'none'; img-src 'self'; style-src 'self'");
+    response.headers.set("Content-Security-Policy", "sandbox; default-src 'none'; img-src 'self'; style-src 'self'");
     return response;
 }
 

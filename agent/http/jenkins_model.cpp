@@ -34,8 +34,7 @@ std::string_view resting_color(std::string_view result) {
     return "notbuilt";
 }
 
-ExportValue build_or_null(const ServerView& server, const JobView& job,
-                          const std::optional<BuildView>& build) {
+ExportValue build_or_null(const ServerView& server, const JobView& job, const std::optional<BuildView>& build) {
     if (!build) return nullptr;
     return build_object(server, job, *build);
 }
@@ -64,9 +63,9 @@ ExportValue health_report(const JobView& job) {
                                                 : "00to19";
     Exported report;
     report.properties = {
-        {"description",
-         failed == 0 ? std::string("Build stability: No recent builds failed.")
-                     : fmt::format("Build stability: {} out of the last {} builds failed.", failed, counted)},
+        {"description", failed == 0
+                            ? std::string("Build stability: No recent builds failed.")
+                            : fmt::format("Build stability: {} out of the last {} builds failed.", failed, counted)},
         {"iconClassName", fmt::format("icon-health-{}", band)},
         {"iconUrl", fmt::format("health-{}.png", band)},
         {"score", score, 2}};
@@ -75,16 +74,11 @@ ExportValue health_report(const JobView& job) {
 
 std::string_view definition_type(config::Parameter::Type type) {
     switch (type) {
-        case config::Parameter::Type::string:
-            return "String";
-        case config::Parameter::Type::text:
-            return "Text";
-        case config::Parameter::Type::boolean:
-            return "Boolean";
-        case config::Parameter::Type::choice:
-            return "Choice";
-        case config::Parameter::Type::password:
-            return "Password";
+        case config::Parameter::Type::string: return "String";
+        case config::Parameter::Type::text: return "Text";
+        case config::Parameter::Type::boolean: return "Boolean";
+        case config::Parameter::Type::choice: return "Choice";
+        case config::Parameter::Type::password: return "Password";
     }
     return "String";
 }
@@ -102,9 +96,8 @@ Exported definition_object(const config::Parameter& parameter) {
         const bool first_choice = choice && parameter.default_value.empty() && !parameter.choices.empty();
         const std::string& text = first_choice ? parameter.choices.front() : parameter.default_value;
         const bool boolean = parameter.type == config::Parameter::Type::boolean;
-        value.properties = {
-            {"name", parameter.name, always_visible},
-            {"value", boolean ? ExportValue(text == "true") : ExportValue(text), always_visible}};
+        value.properties = {{"name", parameter.name, always_visible},
+                            {"value", boolean ? ExportValue(text == "true") : ExportValue(text), always_visible}};
         preset = value;
     }
     definition.properties = {{"defaultParameterValue", preset, always_visible},
@@ -113,8 +106,7 @@ Exported definition_object(const config::Parameter& parameter) {
                              {"type", fmt::format("{}ParameterDefinition", type), always_visible}};
     if (!parameter.choices.empty()) {
         definition.properties.push_back(
-            {"choices", ExportValue::List(parameter.choices.begin(), parameter.choices.end()),
-             always_visible});
+            {"choices", ExportValue::List(parameter.choices.begin(), parameter.choices.end()), always_visible});
     }
     return definition;
 }
@@ -125,8 +117,7 @@ ExportValue parameter_property(const JobView& job) {
     Exported property;
     property.class_name = "hudson.model.ParametersDefinitionProperty";
     ExportValue::List definitions;
-    for (const config::Parameter& parameter : job.parameters)
-        definitions.emplace_back(definition_object(parameter));
+    for (const config::Parameter& parameter : job.parameters) definitions.emplace_back(definition_object(parameter));
     property.properties = {{"parameterDefinitions", definitions, always_visible}};
     return ExportValue::List{property};
 }
@@ -147,8 +138,7 @@ std::vector<ExportProperty> job_details(const ServerView& server, const JobView&
         {"allBuilds", ExportValue::Later([&] { return build_list(server, job, every_build); }), -2},
         {"firstBuild", ExportValue::Later([&] {
              const auto builds = job.builds(every_build);
-             return builds.empty() ? ExportValue(nullptr)
-                                   : ExportValue(build_object(server, job, builds.back()));
+             return builds.empty() ? ExportValue(nullptr) : ExportValue(build_object(server, job, builds.back()));
          })},
         {"healthReport", ExportValue::Later([&] { return health_report(job); })},
         {"inQueue", !job.waiting.empty()},
@@ -161,8 +151,8 @@ std::vector<ExportProperty> job_details(const ServerView& server, const JobView&
     const std::vector<ExportProperty> more{
         {"nextBuildNumber", job.next_number},
         {"property", parameter_property(job), 1, true},
-        {"queueItem", job.waiting.empty() ? ExportValue(nullptr)
-                                          : ExportValue(queue_item_object(server, job.waiting.front()))},
+        {"queueItem",
+         job.waiting.empty() ? ExportValue(nullptr) : ExportValue(queue_item_object(server, job.waiting.front()))},
         {"concurrentBuild", false},
         {"disabled", job.disabled},
         {"downstreamProjects", ExportValue::List{}},
@@ -196,18 +186,15 @@ Exported all_view(const ServerView& server) {
 std::string_view result_of(const BuildView& build) {
     if (build.running()) return {};
     switch (build.state) {
-        case wire::BuildState::succeeded:
-            return "SUCCESS";
+        case wire::BuildState::succeeded: return "SUCCESS";
         case wire::BuildState::cancelled:
-        case wire::BuildState::superseded:
-            return "ABORTED";
+        case wire::BuildState::superseded: return "ABORTED";
         case wire::BuildState::failed:
         case wire::BuildState::restored:
         case wire::BuildState::stuck:
         // Ended without a proper end: a build that its agent's death cut off.
         case wire::BuildState::waiting:
-        case wire::BuildState::running:
-            return "FAILURE";
+        case wire::BuildState::running: return "FAILURE";
     }
     return "FAILURE";
 }
@@ -287,9 +274,7 @@ ExportPage root_page(const ServerView& server) {
     return {"hudson", root};
 }
 
-ExportPage view_page(const ServerView& server) {
-    return {"allView", all_view(server)};
-}
+ExportPage view_page(const ServerView& server) { return {"allView", all_view(server)}; }
 
 ExportPage user_page(const ServerView& server, std::string_view name) {
     Exported user;

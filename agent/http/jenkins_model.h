@@ -61,11 +61,9 @@ inline constexpr unsigned most_listed_builds = 100;
 [[nodiscard]] ExportPage root_page(const ServerView& server);
 [[nodiscard]] ExportPage view_page(const ServerView& server);
 [[nodiscard]] ExportPage job_page(const ServerView& server, const JobView& job);
-[[nodiscard]] ExportPage build_page(const ServerView& server, const JobView& job,
-                                    const operations::BuildView& build);
+[[nodiscard]] ExportPage build_page(const ServerView& server, const JobView& job, const operations::BuildView& build);
 /// None while the build has no report.
-[[nodiscard]] std::optional<ExportPage> test_report_page(const JobView& job,
-                                                         const operations::BuildView& build);
+[[nodiscard]] std::optional<ExportPage> test_report_page(const JobView& job, const operations::BuildView& build);
 [[nodiscard]] ExportPage queue_page(const ServerView& server);
 [[nodiscard]] ExportPage queue_item_page(const ServerView& server, const operations::QueueItem& item);
 [[nodiscard]] ExportPage computers_page(const ServerView& server);
@@ -80,8 +78,7 @@ inline constexpr unsigned most_listed_builds = 100;
 // --- parts that several pages share ---
 /// A job or build as it appears within others: what is always visible, and the whole when depth reaches it.
 [[nodiscard]] Exported job_object(const ServerView& server, const JobView& job);
-[[nodiscard]] Exported build_object(const ServerView& server, const JobView& job,
-                                    const operations::BuildView& build);
+[[nodiscard]] Exported build_object(const ServerView& server, const JobView& job, const operations::BuildView& build);
 [[nodiscard]] Exported queue_item_object(const ServerView& server, const operations::QueueItem& item);
 [[nodiscard]] Exported cause_object(const wire::Cause& cause);
 /// Null when the app is not configured (any more).

@@ -49,14 +49,10 @@ Standing standing_of(const ServerView& server, const QueueItem& item) {
 
 std::string_view class_of(Place place) {
     switch (place) {
-        case Place::waiting:
-            return "WaitingItem";
-        case Place::blocked:
-            return "BlockedItem";
-        case Place::buildable:
-            return "BuildableItem";
-        case Place::left:
-            return "LeftItem";
+        case Place::waiting: return "WaitingItem";
+        case Place::blocked: return "BlockedItem";
+        case Place::buildable: return "BuildableItem";
+        case Place::left: return "LeftItem";
     }
     return "LeftItem";
 }
@@ -77,8 +73,7 @@ std::string params_text(const JobView* job, const QueueItem& item) {
 Exported task_object(const ServerView& server, const QueueItem& item) {
     Exported task;
     task.class_name = "hudson.model.FreeStyleProject";
-    task.properties = {{"name", item.app.str(), always_visible},
-                       {"url", job_url(server, item.app), always_visible}};
+    task.properties = {{"name", item.app.str(), always_visible}, {"url", job_url(server, item.app), always_visible}};
     if (const JobView* job = find_job(server, item.app)) {
         task.properties.push_back(
             {"color", ExportValue::Later([job] { return ExportValue(color_of(*job)); }), always_visible});
@@ -110,15 +105,14 @@ Exported computer_object(const ServerView& server) {
     for (std::size_t index = 0; index < count; ++index) {
         const bool busy = index < running.size();
         Exported executor;
-        executor.properties = {
-            {"currentExecutable",
-             busy ? ExportValue(executable_object(server, running[index].app, running[index].number))
-                  : ExportValue(nullptr),
-             always_visible},
-            {"idle", !busy, always_visible},
-            {"likelyStuck", false, always_visible},
-            {"number", static_cast<std::int64_t>(index), always_visible},
-            {"progress", -1, always_visible}};
+        executor.properties = {{"currentExecutable",
+                                busy ? ExportValue(executable_object(server, running[index].app, running[index].number))
+                                     : ExportValue(nullptr),
+                                always_visible},
+                               {"idle", !busy, always_visible},
+                               {"likelyStuck", false, always_visible},
+                               {"number", static_cast<std::int64_t>(index), always_visible},
+                               {"progress", -1, always_visible}};
         executors.emplace_back(executor);
     }
     Exported label;
@@ -174,16 +168,11 @@ Exported queue_item_object(const ServerView& server, const QueueItem& item) {
         {"task", task_object(server, item), always_visible},
         {"url", fmt::format("queue/item/{}/", item.id), always_visible},
         // An item that a rule turned away says why; Jenkins has null for every item that left.
-        {"why",
-         left && item.reason.empty() ? ExportValue(nullptr) : ExportValue(left ? item.reason : standing.why),
+        {"why", left && item.reason.empty() ? ExportValue(nullptr) : ExportValue(left ? item.reason : standing.why),
          always_visible}};
     switch (standing.place) {
-        case Place::waiting:
-            object.properties.push_back({"timestamp", item.due_ms, always_visible});
-            break;
-        case Place::buildable:
-            object.properties.push_back({"pending", false, always_visible});
-            [[fallthrough]];
+        case Place::waiting: object.properties.push_back({"timestamp", item.due_ms, always_visible}); break;
+        case Place::buildable: object.properties.push_back({"pending", false, always_visible}); [[fallthrough]];
         case Place::blocked:
             object.properties.push_back({"buildableStartMilliseconds", item.due_ms, always_visible});
             break;
@@ -232,8 +221,7 @@ ExportPage computers_page(const ServerView& server) {
 }
 
 std::optional<ExportPage> computer_page(const ServerView& server, std::string_view name) {
-    constexpr std::array<std::string_view, 5> ours{"(master)", "(built-in)", "master", "built-in",
-                                                   "Built-In Node"};
+    constexpr std::array<std::string_view, 5> ours{"(master)", "(built-in)", "master", "built-in", "Built-In Node"};
     if (name != server.node.str() && std::ranges::find(ours, name) == ours.end()) return std::nullopt;
     return ExportPage{"masterComputer", computer_object(server)};
 }

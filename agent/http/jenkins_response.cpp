@@ -51,8 +51,7 @@ Response xml_answer(const ExportPage& page, const Request& request) {
 
 }  // namespace
 
-Response export_response(const ExportPage& page, const Request& request,
-                         std::span<const std::string> suffix) {
+Response export_response(const ExportPage& page, const Request& request, std::span<const std::string> suffix) {
     if (suffix.size() < 2) {
         return note_page("Remote access API",
                          "This object can be had as json, python or xml: append it to this address.");
@@ -97,23 +96,12 @@ std::string escape_html(std::string_view text) {
     std::string escaped;
     for (const char c : text) {
         switch (c) {
-            case '&':
-                escaped += "&amp;";
-                break;
-            case '<':
-                escaped += "&lt;";
-                break;
-            case '>':
-                escaped += "&gt;";
-                break;
-            case '"':
-                escaped += "&quot;";
-                break;
-            case '\'':
-                escaped += "&#39;";
-                break;
-            default:
-                escaped += c;
+            case '&': escaped += "&amp;"; break;
+            case '<': escaped += "&lt;"; break;
+            case '>': escaped += "&gt;"; break;
+            case '"': escaped += "&quot;"; break;
+            case '\'': escaped += "&#39;"; break;
+            default: escaped += c;
         }
     }
     return escaped;

@@ -40,10 +40,11 @@ Response log_response(operations::Operations& operations, const AppName& app, un
     }
     // A follower that waits holds a place among the streams, not one of those that answer requests; its position
     // cannot be told in a header any more, so it asks again from `start` plus what it got.
-    Response response = Response::streamed("text/plain;charset=UTF-8", [&operations, app, number, start, wait](Writer& writer) {
-        const auto more = operations.log(app, number, start, piece_bytes, wait, writer.stopping());
-        return more.bytes.empty() || writer.write(more.bytes);
-    });
+    Response response =
+        Response::streamed("text/plain;charset=UTF-8", [&operations, app, number, start, wait](Writer& writer) {
+            const auto more = operations.log(app, number, start, piece_bytes, wait, writer.stopping());
+            return more.bytes.empty() || writer.write(more.bytes);
+        });
     response.headers.set("X-More-Data", "true");
     return response;
 }

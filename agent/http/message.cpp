@@ -59,7 +59,9 @@ Response Response::text(std::string body, int status) {
     return content("text/plain;charset=UTF-8", std::move(body), status);
 }
 
-Response Response::html(std::string body, int status) { return content("text/html;charset=UTF-8", std::move(body), status); }
+Response Response::html(std::string body, int status) {
+    return content("text/html;charset=UTF-8", std::move(body), status);
+}
 
 Response Response::json(const json::Value& value, int status) { return json_text(json::dump(value), status); }
 

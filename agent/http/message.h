@@ -19,15 +19,15 @@ namespace baton::http {
 
 /// One request, complete and within the server's limits. Belongs to one thread.
 struct Request {
-    std::string method;                 ///< upper case; one of GET HEAD POST PUT PATCH DELETE OPTIONS
-    std::string target;                 ///< raw, as it was sent: path and query, what signatures are made over
-    std::vector<std::string> path;      ///< decoded segments; empty for `/`
-    net::Arguments query;               ///< decoded
+    std::string method;             ///< upper case; one of GET HEAD POST PUT PATCH DELETE OPTIONS
+    std::string target;             ///< raw, as it was sent: path and query, what signatures are made over
+    std::vector<std::string> path;  ///< decoded segments; empty for `/`
+    net::Arguments query;           ///< decoded
     net::HeaderList headers;
     std::string body;
-    std::string remote_address;         ///< numeric, without port; an IPv4 peer of an IPv6 socket as IPv4
-    std::string certificate_subject;    ///< of a client that showed a certificate of the client CA; else empty
-    bool secure = false;                ///< came over TLS
+    std::string remote_address;       ///< numeric, without port; an IPv4 peer of an IPv6 socket as IPv4
+    std::string certificate_subject;  ///< of a client that showed a certificate of the client CA; else empty
+    bool secure = false;              ///< came over TLS
 
     /// Query and, for other methods than GET and HEAD, form (urlencoded or multipart), query first. The first
     /// value of that name. The form is parsed at the first call: Error(invalid) when it is malformed.
@@ -64,7 +64,7 @@ struct Response {
     int status = 200;
     net::HeaderList headers;  ///< written with this letter case; Content-Length and framing are the server's
     std::string body;
-    StreamFunction stream;    ///< instead of a body; runs on the connection's thread until it returns
+    StreamFunction stream;  ///< instead of a body; runs on the connection's thread until it returns
 
     /// `type` without a charset gets none added.
     [[nodiscard]] static Response content(std::string type, std::string body, int status = 200);

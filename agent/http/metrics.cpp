@@ -20,7 +20,8 @@ std::string render_metrics(const operations::Status& status, std::uint64_t faile
         fmt::format_to(out, "baton_in_service{{app=\"{}\"}} {}\n", app.app, app.in_service ? 1 : 0);
     }
     head("baton_frozen", "gauge", "1 when the app is frozen.");
-    for (const auto& app : status.apps) fmt::format_to(out, "baton_frozen{{app=\"{}\"}} {}\n", app.app, app.frozen ? 1 : 0);
+    for (const auto& app : status.apps)
+        fmt::format_to(out, "baton_frozen{{app=\"{}\"}} {}\n", app.app, app.frozen ? 1 : 0);
     head("baton_rollout_halted", "gauge", "1 when the newest rollout is halted.");
     for (const auto& app : status.apps) {
         const bool halted = app.rollout && app.rollout->state == operations::RolloutState::halted;

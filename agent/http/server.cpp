@@ -78,7 +78,8 @@ Fd listen_on(const std::string& host, std::uint16_t port) {
         if (Fd fd = bind_one(*entry, fault)) return fd;
     }
     const std::string where = fmt::format("listen on {}:{}", host, port);
-    if (fault == EADDRINUSE) throw Error(ErrorKind::conflict, where + ": the address is in use; does another agent run here?");
+    if (fault == EADDRINUSE)
+        throw Error(ErrorKind::conflict, where + ": the address is in use; does another agent run here?");
     if (fault == EADDRNOTAVAIL) throw Error(ErrorKind::invalid, where + ": this machine does not have that address");
     throw system_error(where, fault);
 }
@@ -131,7 +132,8 @@ class Server::Impl {
     void reload_tls() {
         if (!shared_.options.tls) return;
         const ServerTls& files = *shared_.options.tls;
-        net::TlsContext fresh = net::server_tls_context(files.certificate_file, files.private_key_file, files.client_ca_file);
+        net::TlsContext fresh =
+            net::server_tls_context(files.certificate_file, files.private_key_file, files.client_ca_file);
         const std::lock_guard lock(tls_mutex_);
         tls_ = std::move(fresh);
     }
@@ -139,7 +141,7 @@ class Server::Impl {
     [[nodiscard]] std::uint16_t port() const { return port_; }
 
     [[nodiscard]] ServerCounters counters() const {
-        return {shared_.connections, registry_.size(),          shared_.streams,         shared_.requests,
+        return {shared_.connections,         registry_.size(),         shared_.streams,         shared_.requests,
                 shared_.refused_connections, shared_.refused_requests, shared_.handler_failures};
     }
 
@@ -190,7 +192,8 @@ class Server::Impl {
                     const std::lock_guard lock(tls_mutex_);
                     tls = tls_;
                 }
-                serve_connection(shared_, raw, handle->address, tls, [&](SessionState state) { registry_.enter(handle, state); });
+                serve_connection(shared_, raw, handle->address, tls,
+                                 [&](SessionState state) { registry_.enter(handle, state); });
                 registry_.remove(handle);
             });
         } catch (const Error& error) {
@@ -238,7 +241,8 @@ class Server::Impl {
     std::jthread acceptor_;
 };
 
-Server::Server(ServerOptions options, Handler handler) : impl_(std::make_unique<Impl>(std::move(options), std::move(handler))) {}
+Server::Server(ServerOptions options, Handler handler)
+    : impl_(std::make_unique<Impl>(std::move(options), std::move(handler))) {}
 Server::~Server() = default;
 void Server::start() { impl_->start(); }
 std::uint16_t Server::port() const { return impl_->port(); }

@@ -22,20 +22,20 @@ struct ServerTls {
 
 /// A connection is a thread, so that a slow or streaming client delays nobody else; hence the caps.
 struct ServerLimits {
-    std::size_t header_bytes = 16 * 1024;          ///< request line and fields together, else 431
-    std::size_t request_line_bytes = 8 * 1024;     ///< else 414
+    std::size_t header_bytes = 16 * 1024;       ///< request line and fields together, else 431
+    std::size_t request_line_bytes = 8 * 1024;  ///< else 414
     std::size_t header_fields = 64;
-    std::uint64_t body_bytes = 1024 * 1024;        ///< else 413
+    std::uint64_t body_bytes = 1024 * 1024;             ///< else 413
     std::uint64_t all_bodies_bytes = 64 * 1024 * 1024;  ///< held at once by all connections together, else 503
-    Milliseconds header_deadline{5'000};           ///< whole head (and TLS handshake), else 408
-    Milliseconds body_deadline{30'000};            ///< whole body, else 408
-    Milliseconds write_deadline{30'000};           ///< for each piece that the client does not take
-    Milliseconds idle_timeout{5'000};              ///< between two requests of a connection
-    Milliseconds stop_grace{800};                  ///< for requests in progress at stop()
+    Milliseconds header_deadline{5'000};                ///< whole head (and TLS handshake), else 408
+    Milliseconds body_deadline{30'000};                 ///< whole body, else 408
+    Milliseconds write_deadline{30'000};                ///< for each piece that the client does not take
+    Milliseconds idle_timeout{5'000};                   ///< between two requests of a connection
+    Milliseconds stop_grace{800};                       ///< for requests in progress at stop()
     std::size_t requests_per_connection = 10'000;
-    std::size_t connections = 512;                 ///< idle ones make room first, else 503
-    std::size_t connections_per_address = 256;     ///< so that one client cannot take every place
-    std::size_t streams = 64;                      ///< followers at once, else 503
+    std::size_t connections = 512;              ///< idle ones make room first, else 503
+    std::size_t connections_per_address = 256;  ///< so that one client cannot take every place
+    std::size_t streams = 64;                   ///< followers at once, else 503
 };
 
 struct ServerOptions {

@@ -20,7 +20,8 @@ constexpr std::string_view line_end = "\r\n";
 bool is_token(std::string_view text) {
     constexpr std::string_view others = "!#$%&'*+-.^_`|~";
     return !text.empty() && std::ranges::all_of(text, [&](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || others.find(c) != std::string_view::npos;
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               others.find(c) != std::string_view::npos;
     });
 }
 
@@ -65,7 +66,8 @@ void parse_request_line(std::string_view line, RequestHead& head) {
 void parse_field(std::string_view line, net::HeaderList& headers) {
     const std::size_t colon = line.find(':');
     // A blank at the front would continue the line before, one before the colon would be read either way.
-    if (colon == std::string_view::npos || !is_token(line.substr(0, colon))) throw Refused{400, "malformed header field"};
+    if (colon == std::string_view::npos || !is_token(line.substr(0, colon)))
+        throw Refused{400, "malformed header field"};
     std::string_view value = line.substr(colon + 1);
     while (!value.empty() && (value.front() == ' ' || value.front() == '\t')) value.remove_prefix(1);
     while (!value.empty() && (value.back() == ' ' || value.back() == '\t')) value.remove_suffix(1);
@@ -116,10 +118,12 @@ void read_connection(RequestHead& head) {
 void read_host(const RequestHead& head) {
     const net::HeaderList& headers = head.request.headers;
     const std::size_t count = headers.count("Host");
-    if (count > 1 || (count == 0 && head.chunks_understood)) throw Refused{400, "there must be exactly one Host header"};
+    if (count > 1 || (count == 0 && head.chunks_understood))
+        throw Refused{400, "there must be exactly one Host header"};
     // URLs in answers are built from it, so it must be nothing but a host and a port.
     constexpr std::string_view allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]";
-    if (headers.get("Host").find_first_not_of(allowed) != std::string::npos) throw Refused{400, "malformed Host header"};
+    if (headers.get("Host").find_first_not_of(allowed) != std::string::npos)
+        throw Refused{400, "malformed Host header"};
 }
 
 }  // namespace
@@ -153,7 +157,8 @@ std::uint64_t parse_chunk_size(std::string_view line) {
     std::uint64_t size = 0;
     const auto [end, fault] = std::from_chars(line.data(), line.data() + line.size(), size, 16);
     constexpr std::size_t most_digits = 15;  // so that sums of sizes cannot overflow
-    const bool whole = !line.empty() && line.size() <= most_digits && fault == std::errc{} && end == line.data() + line.size();
+    const bool whole =
+        !line.empty() && line.size() <= most_digits && fault == std::errc{} && end == line.data() + line.size();
     if (!whole || line.front() == '-') throw Refused{400, "malformed chunk size"};
     return size;
 }

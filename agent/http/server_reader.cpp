@@ -37,7 +37,8 @@ std::optional<std::size_t> find_head_end(std::string_view text, std::size_t from
 void BodyShare::take(std::uint64_t bytes) {
     const std::uint64_t before = shared_.body_bytes.fetch_add(bytes);
     taken_ += bytes;
-    if (before + bytes > shared_.options.limits.all_bodies_bytes) throw Refused{503, "too many bodies at once, try again"};
+    if (before + bytes > shared_.options.limits.all_bodies_bytes)
+        throw Refused{503, "too many bodies at once, try again"};
 }
 
 void BodyShare::release() noexcept {
@@ -131,7 +132,8 @@ void RequestReader::read_chunked(std::string& body, std::uint64_t limit, BodySha
         const std::string line = read_line(most_line_bytes, deadline);
         // Framing may cost some of what it carries, but not a megabyte of extensions a byte.
         frame_bytes += line.size() + 4;
-        if (frame_bytes > spare_frame_bytes + 8 * static_cast<std::uint64_t>(body.size())) throw Refused{400, "chunks too small"};
+        if (frame_bytes > spare_frame_bytes + 8 * static_cast<std::uint64_t>(body.size()))
+            throw Refused{400, "chunks too small"};
         const std::uint64_t size = parse_chunk_size(line);
         if (size == 0) break;
         if (body.size() + size > limit) throw Refused{413, fmt::format("the body is larger than {} bytes", limit)};

@@ -28,7 +28,8 @@ bool ConnectionRegistry::admit(int fd, const std::string& address, Handle& handl
     const std::lock_guard lock(mutex_);
     if (closing_) return false;
     const auto same = addresses_.find(address);
-    if (same != addresses_.end() && same->second >= limits_.connections_per_address && !make_room_locked(&address)) return false;
+    if (same != addresses_.end() && same->second >= limits_.connections_per_address && !make_room_locked(&address))
+        return false;
     if (counted_ >= limits_.connections && !make_room_locked(nullptr)) return false;
     // What makes room ends within moments, but it is a thread until then.
     if (entries_.size() >= limits_.connections + limits_.connections / 4 + 1) return false;

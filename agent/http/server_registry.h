@@ -42,10 +42,10 @@ class ConnectionRegistry {
     const ServerLimits& limits_;
     mutable std::mutex mutex_;
     std::condition_variable removed_;
-    std::list<Entry> entries_;                     // under mutex_
-    std::size_t counted_ = 0;                      // under mutex_: entries that are not making room
-    std::map<std::string, std::size_t> addresses_; // under mutex_: counted ones by address
-    bool closing_ = false;                         // under mutex_
+    std::list<Entry> entries_;                      // under mutex_
+    std::size_t counted_ = 0;                       // under mutex_: entries that are not making room
+    std::map<std::string, std::size_t> addresses_;  // under mutex_: counted ones by address
+    bool closing_ = false;                          // under mutex_
 };
 
 }  // namespace baton::http

@@ -116,16 +116,22 @@ class StreamPlace {
 
 bool is_framing(std::string_view name) {
     using net::same_token;
-    return same_token(name, "Content-Length") || same_token(name, "Transfer-Encoding") || same_token(name, "Connection") ||
-           same_token(name, "Keep-Alive");
+    return same_token(name, "Content-Length") || same_token(name, "Transfer-Encoding") ||
+           same_token(name, "Connection") || same_token(name, "Keep-Alive");
 }
 
 /// A server a connection: httplib's settings and handlers are per object, so nothing is shared between threads.
 class Session final : private httplib::Server {
   public:
-    Session(ServerShared& shared, int fd, const std::string& remote_address, const std::function<void(SessionState)>& enter)
-        : shared_(shared), fd_(fd), remote_address_(remote_address), enter_(enter), transport_(fd),
-          stream_(transport_, fd, shared.options.limits.write_deadline), reader_(shared, transport_) {
+    Session(ServerShared& shared, int fd, const std::string& remote_address,
+            const std::function<void(SessionState)>& enter)
+        : shared_(shared),
+          fd_(fd),
+          remote_address_(remote_address),
+          enter_(enter),
+          transport_(fd),
+          stream_(transport_, fd, shared.options.limits.write_deadline),
+          reader_(shared, transport_) {
         svr_sock_ = fd;  // httplib ends a stream at once when it believes that it does not listen
         keep_alive_timeout_sec_ = std::chrono::duration_cast<std::chrono::seconds>(limits().idle_timeout).count();
         keep_alive_max_count_ = limits().requests_per_connection;
@@ -225,7 +231,8 @@ class Session final : private httplib::Server {
             for (const auto& [name, value] : answer.headers.fields()) {
                 constexpr std::string_view never("\r\n\0", 3);
                 if (name.find_first_of(never) != std::string::npos || value.find_first_of(never) != std::string::npos) {
-                    throw Error(ErrorKind::internal, fmt::format("header {} of a response holds a line end", escape_control(name)));
+                    throw Error(ErrorKind::internal,
+                                fmt::format("header {} of a response holds a line end", escape_control(name)));
                 }
             }
             return answer;

@@ -34,11 +34,11 @@ class Workers {
     const Milliseconds idle_for_;
     std::mutex mutex_;
     std::condition_variable wake_;
-    std::deque<std::function<void()>> jobs_;   // under mutex_
-    std::size_t waiting_ = 0;                  // under mutex_: threads that will take a job
-    bool stopping_ = false;                    // under mutex_
-    std::vector<std::thread::id> finished_;    // under mutex_
-    std::list<std::jthread> threads_;          // under mutex_ but for the joining
+    std::deque<std::function<void()>> jobs_;  // under mutex_
+    std::size_t waiting_ = 0;                 // under mutex_: threads that will take a job
+    bool stopping_ = false;                   // under mutex_
+    std::vector<std::thread::id> finished_;   // under mutex_
+    std::list<std::jthread> threads_;         // under mutex_ but for the joining
 };
 
 }  // namespace baton::http

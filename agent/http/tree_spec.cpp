@@ -101,9 +101,7 @@ const TreeNode* Tree::find(std::string_view name) const {
     return nullptr;
 }
 
-bool Tree::has_star() const {
-    return nodes.contains(std::string_view("*"));
-}
+bool Tree::has_star() const { return nodes.contains(std::string_view("*")); }
 
 std::pair<std::size_t, std::size_t> TreeNode::window(std::size_t size) const {
     const std::size_t end = std::min(to, size);

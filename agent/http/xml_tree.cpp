@@ -35,8 +35,7 @@ std::string printable(const std::string& text) {
 
 void write_node(Poco::XML::XMLWriter& writer, const XmlNode& node) {
     Poco::XML::AttributesImpl attributes;
-    for (const auto& [name, value] : node.attributes)
-        attributes.addAttribute("", "", name, "CDATA", printable(value));
+    for (const auto& [name, value] : node.attributes) attributes.addAttribute("", "", name, "CDATA", printable(value));
     writer.startElement("", "", node.name, attributes);
     if (!node.text.empty()) writer.characters(printable(node.text));
     for (const XmlNode& child : node.children) write_node(writer, child);
@@ -66,8 +65,7 @@ std::string XmlNode::string_value() const {
 
 std::string write_xml(const XmlNode& root, Declaration declaration) {
     std::ostringstream out;
-    Poco::XML::XMLWriter writer(
-        out, declaration == Declaration::xml ? Poco::XML::XMLWriter::WRITE_XML_DECLARATION : 0);
+    Poco::XML::XMLWriter writer(out, declaration == Declaration::xml ? Poco::XML::XMLWriter::WRITE_XML_DECLARATION : 0);
     if (declaration == Declaration::xml) {
         writer.startDocument();
     } else {

@@ -44,12 +44,9 @@ class Evaluator {
 
     Value evaluate(const XPathExpression& expression, const Context& context) {
         switch (expression.kind) {
-            case Kind::path:
-                return walk(expression, context);
-            case Kind::literal:
-                return expression.text;
-            case Kind::number:
-                return expression.number;
+            case Kind::path: return walk(expression, context);
+            case Kind::literal: return expression.text;
+            case Kind::number: return expression.number;
             case Kind::unite: {
                 Nodes all = nodes_of(evaluate(expression.parts[0], context));
                 const Nodes more = nodes_of(evaluate(expression.parts[1], context));
@@ -57,18 +54,13 @@ class Evaluator {
                 put_in_order(all);
                 return all;
             }
-            case Kind::equal:
-                return compare(expression, context, true);
-            case Kind::differ:
-                return compare(expression, context, false);
+            case Kind::equal: return compare(expression, context, true);
+            case Kind::differ: return compare(expression, context, false);
             case Kind::both:
-                return truth(evaluate(expression.parts[0], context)) &&
-                       truth(evaluate(expression.parts[1], context));
+                return truth(evaluate(expression.parts[0], context)) && truth(evaluate(expression.parts[1], context));
             case Kind::either:
-                return truth(evaluate(expression.parts[0], context)) ||
-                       truth(evaluate(expression.parts[1], context));
-            case Kind::call:
-                return call(expression, context);
+                return truth(evaluate(expression.parts[0], context)) || truth(evaluate(expression.parts[1], context));
+            case Kind::call: return call(expression, context);
         }
         return std::string();
     }
@@ -166,17 +158,14 @@ class Evaluator {
         visit();
         const auto consider = [&](const XmlNode& element) {
             visit();
-            if (step.name == "*" || step.name == element.name)
-                found.push_back({XPathNode::Kind::element, &element, 0});
+            if (step.name == "*" || step.name == element.name) found.push_back({XPathNode::Kind::element, &element, 0});
         };
         if (node.kind != XPathNode::Kind::element) {
             if (step.axis == XPathStep::Axis::self) found.push_back(node);
             return found;
         }
         switch (step.axis) {
-            case XPathStep::Axis::self:
-                found.push_back(node);
-                break;
+            case XPathStep::Axis::self: found.push_back(node); break;
             case XPathStep::Axis::child:
                 if (node.element == nullptr) {
                     consider(root_);
@@ -185,8 +174,8 @@ class Evaluator {
                 }
                 break;
             case XPathStep::Axis::attribute:
-                for (std::size_t index = 0;
-                     node.element != nullptr && index < node.element->attributes.size(); ++index) {
+                for (std::size_t index = 0; node.element != nullptr && index < node.element->attributes.size();
+                     ++index) {
                     if (step.name == "*" || step.name == node.element->attributes[index].first) {
                         found.push_back({XPathNode::Kind::attribute, node.element, index});
                     }
@@ -271,12 +260,9 @@ void prune(XmlNode& node, const std::unordered_set<const XmlNode*>& unwanted) {
 std::string XPathNode::text() const {
     if (element == nullptr) return {};
     switch (kind) {
-        case Kind::element:
-            return element->string_value();
-        case Kind::attribute:
-            return element->attributes.at(index).second;
-        case Kind::text:
-            return element->text;
+        case Kind::element: return element->string_value();
+        case Kind::attribute: return element->attributes.at(index).second;
+        case Kind::text: return element->text;
     }
     return {};
 }

@@ -29,15 +29,9 @@ constexpr std::array functions{
     Function{"starts-with", 2, 2}, Function{"last", 0, 0},  Function{"position", 0, 0},
 };
 
-bool name_start(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-bool digit(char c) {
-    return c >= '0' && c <= '9';
-}
-bool name_part(char c) {
-    return name_start(c) || digit(c) || c == '-' || c == '.';
-}
+bool name_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+bool digit(char c) { return c >= '0' && c <= '9'; }
+bool name_part(char c) { return name_start(c) || digit(c) || c == '-' || c == '.'; }
 
 class Parser {
   public:
@@ -218,8 +212,7 @@ class Parser {
     bool word(std::string_view token) {
         blanks();
         const std::string_view rest = text_.substr(at_);
-        if (!rest.starts_with(token) || (rest.size() > token.size() && name_part(rest[token.size()])))
-            return false;
+        if (!rest.starts_with(token) || (rest.size() > token.size() && name_part(rest[token.size()]))) return false;
         at_ += token.size();
         return true;
     }
@@ -227,9 +220,8 @@ class Parser {
         if (!take(token)) fail(fmt::format("'{}'", token));
     }
     [[noreturn]] void fail(std::string_view expected) const {
-        throw Error(
-            ErrorKind::invalid,
-            fmt::format("the XPath is not understood at character {}: expected {}", at_ + 1, expected));
+        throw Error(ErrorKind::invalid,
+                    fmt::format("the XPath is not understood at character {}: expected {}", at_ + 1, expected));
     }
 
     std::string_view text_;

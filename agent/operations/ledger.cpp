@@ -21,7 +21,7 @@ constexpr std::int64_t default_days = 30;
 
 /// What turns milliseconds of a node into chances of a request.
 struct Scale {
-    double node_share = 1;    ///< of an app's requests that a dark node draws
+    double node_share = 1;  ///< of an app's requests that a dark node draws
     double not_retried = 1;
     double apps = 1;
     Assumptions assumptions;
@@ -35,7 +35,8 @@ Scale scale_of(unsigned nodes, unsigned apps, const Assumptions& assumptions) {
     const auto& detection = assumptions.detection;
     if (detection && (detection->interval_ms <= 0 || detection->interval_ms > day_ms || detection->fast_ms < 0 ||
                       detection->fast_ms > day_ms || detection->fall == 0 || detection->fall > 1000)) {
-        throw Error(ErrorKind::invalid, "a load balancer's checks must be some milliseconds apart, and at least one must fail");
+        throw Error(ErrorKind::invalid,
+                    "a load balancer's checks must be some milliseconds apart, and at least one must fail");
     }
     Scale scale;
     scale.node_share = assumptions.dark_share.value_or(1.0 / std::max(nodes, 1U));
@@ -103,9 +104,9 @@ std::vector<LedgerTotal> grouped(const std::vector<store::LedgerEntry>& rows, co
 }
 
 LedgerView::Row to_view(const store::LedgerEntry& row) {
-    return {row.node.str(), row.app.str(),  row.rollout.str(), std::string(store::to_text(row.kind)),
-            row.build,      row.at_ms,      row.dark_ms,       row.exposed_ms,
-            row.out_ms,     row.drain_ms,   row.restart_ms,    row.rejoin_ms,
+    return {row.node.str(), row.app.str(), row.rollout.str(), std::string(store::to_text(row.kind)),
+            row.build,      row.at_ms,     row.dark_ms,       row.exposed_ms,
+            row.out_ms,     row.drain_ms,  row.restart_ms,    row.rejoin_ms,
             row.cut};
 }
 
@@ -129,8 +130,8 @@ double chance_of_any(double chance, unsigned requests) {
     return -std::expm1(requests * std::log1p(-chance));
 }
 
-LedgerView add_up(const std::vector<store::LedgerEntry>& rows, std::int64_t since_ms, std::int64_t until_ms, unsigned nodes,
-                  unsigned apps, const Assumptions& assumptions) {
+LedgerView add_up(const std::vector<store::LedgerEntry>& rows, std::int64_t since_ms, std::int64_t until_ms,
+                  unsigned nodes, unsigned apps, const Assumptions& assumptions) {
     const auto scale = scale_of(nodes, apps, assumptions);
     // A request to one app meets that app's outages only.
     auto own = scale;
@@ -144,10 +145,14 @@ LedgerView add_up(const std::vector<store::LedgerEntry>& rows, std::int64_t sinc
     Sum total;
     for (const auto& row : rows) total.add(row, scale);
     view.total = total.over(period_ms);
-    view.by_node = grouped(rows, [](const auto& row) { return row.node.str(); }, scale, period_ms);
-    view.by_app = grouped(rows, [](const auto& row) { return row.app.str(); }, own, period_ms);
-    view.by_day = grouped(rows, [](const auto& row) { return to_iso8601(from_epoch_ms(row.at_ms)).substr(0, 10); }, scale, day_ms);
-    view.by_rollout = grouped(rows, [](const auto& row) { return row.rollout.str(); }, own, period_ms);
+    view.by_node = grouped(
+        rows, [](const auto& row) { return row.node.str(); }, scale, period_ms);
+    view.by_app = grouped(
+        rows, [](const auto& row) { return row.app.str(); }, own, period_ms);
+    view.by_day = grouped(
+        rows, [](const auto& row) { return to_iso8601(from_epoch_ms(row.at_ms)).substr(0, 10); }, scale, day_ms);
+    view.by_rollout = grouped(
+        rows, [](const auto& row) { return row.rollout.str(); }, own, period_ms);
     std::ranges::sort(view.by_rollout, [](const auto& a, const auto& b) { return a.at_ms > b.at_ms; });
     if (view.by_rollout.size() > LedgerView::most_rollouts) view.by_rollout.resize(LedgerView::most_rollouts);
     for (const auto& row : rows) {

@@ -20,8 +20,8 @@ struct LedgerEntry;
 
 namespace baton::operations {
 
-/// A load balancer that checks by itself: every `interval_ms`, every `fast_ms` after a first failure (0: the same), down
-/// after `fall` failures. It ends an exposure that lasts longer than it takes to notice.
+/// A load balancer that checks by itself: every `interval_ms`, every `fast_ms` after a first failure (0: the same),
+/// down after `fall` failures. It ends an exposure that lasts longer than it takes to notice.
 struct Detection {
     std::int64_t interval_ms = 2'000;
     std::int64_t fast_ms = 0;
@@ -31,8 +31,9 @@ struct Detection {
 /// What the ledger cannot measure. The defaults are the careful ones: nothing detects, nothing is retried.
 struct Assumptions {
     std::optional<Detection> detection;
-    std::optional<double> dark_share;  ///< of all requests that a dark node draws; none: 1/N. 0.8 was measured of leastconn
-    double retried = 0;                ///< share of failed requests that another node answers instead
+    std::optional<double>
+        dark_share;      ///< of all requests that a dark node draws; none: 1/N. 0.8 was measured of leastconn
+    double retried = 0;  ///< share of failed requests that another node answers instead
 };
 
 /// E[min(T, Det)] in ms of an outage that begins at any moment between two checks. Pure.
@@ -47,13 +48,13 @@ constexpr unsigned visit_requests = 50;
 
 /// Rows added up. Unknown ones count in `deploys` and `unknown` only: their figures are lower bounds, and no sum.
 struct LedgerTotal {
-    std::string key;             ///< node, app, rollout, or day `2026-11-23` in UTC; empty for the whole
+    std::string key;  ///< node, app, rollout, or day `2026-11-23` in UTC; empty for the whole
     std::uint64_t deploys = 0;
     std::uint64_t measured = 0;
     std::uint64_t assumed = 0;
     std::uint64_t unknown = 0;
-    std::int64_t at_ms = 0;      ///< of the newest row
-    std::int64_t dark_ms = 0;    ///< of nodes: the sum over nodes, as one would add up outages of machines
+    std::int64_t at_ms = 0;    ///< of the newest row
+    std::int64_t dark_ms = 0;  ///< of nodes: the sum over nodes, as one would add up outages of machines
     std::int64_t exposed_ms = 0;
     std::int64_t assumed_exposed_ms = 0;  ///< the part of it that nobody measured
     std::int64_t out_ms = 0;
@@ -61,17 +62,17 @@ struct LedgerTotal {
     std::int64_t restart_ms = 0;
     std::int64_t rejoin_ms = 0;
     std::uint64_t cut = 0;
-    double visible_ms = 0;           ///< of users: a total outage of this length would have cost them the same
-    double request_chance = 0;       ///< that one request of the period met downtime: the share expected to fail
+    double visible_ms = 0;               ///< of users: a total outage of this length would have cost them the same
+    double request_chance = 0;           ///< that one request of the period met downtime: the share expected to fail
     double request_chance_measured = 0;  ///< the same from measured rows only
-    double visit_chance = 0;         ///< that one of 50 requests did, at most
+    double visit_chance = 0;             ///< that one of 50 requests did, at most
 };
 
 struct LedgerView {
     std::int64_t since_ms = 0;
     std::int64_t until_ms = 0;
-    unsigned nodes = 0;              ///< that share the requests of an app
-    unsigned apps = 0;               ///< that share all requests, taken as equally much asked
+    unsigned nodes = 0;  ///< that share the requests of an app
+    unsigned apps = 0;   ///< that share all requests, taken as equally much asked
     LedgerTotal total;
     std::vector<LedgerTotal> by_node;
     std::vector<LedgerTotal> by_app;
@@ -83,14 +84,14 @@ struct LedgerView {
         std::int64_t at_ms = 0, dark_ms = 0, exposed_ms = 0, out_ms = 0, drain_ms = 0, restart_ms = 0, rejoin_ms = 0;
         std::uint64_t cut = 0;
     };
-    std::vector<Row> rows;           ///< newest first, at most most_rows
+    std::vector<Row> rows;  ///< newest first, at most most_rows
     static constexpr std::size_t most_rollouts = 100;
     static constexpr std::size_t most_rows = 200;
 };
 
 /// The view of some rows (newest first) over [since, until). `apps` is the number of apps whose requests are meant, 1
 /// where one was asked for. Pure. Error(invalid) for assumptions that make no sense.
-[[nodiscard]] LedgerView add_up(const std::vector<store::LedgerEntry>& rows, std::int64_t since_ms, std::int64_t until_ms,
-                                unsigned nodes, unsigned apps, const Assumptions& assumptions);
+[[nodiscard]] LedgerView add_up(const std::vector<store::LedgerEntry>& rows, std::int64_t since_ms,
+                                std::int64_t until_ms, unsigned nodes, unsigned apps, const Assumptions& assumptions);
 
 }  // namespace baton::operations

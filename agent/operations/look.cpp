@@ -48,13 +48,17 @@ BuildView to_view(const store::BuildRecord& record) {
     view.parameters = record.parameters;
     if (!record.steps.empty()) {
         for (const auto& step : json::parse(record.steps)) {
-            view.steps.push_back({json::text(step, "stage"), json::text(step, "name"), json::number_or(step, "started_ms", 0),
-                                  json::number_or(step, "finished_ms", 0), json::text(step, "outcome")});
+            view.steps.push_back({json::text(step, "stage"), json::text(step, "name"),
+                                  json::number_or(step, "started_ms", 0), json::number_or(step, "finished_ms", 0),
+                                  json::text(step, "outcome")});
         }
     }
     if (record.tests) {
-        TestsView tests{record.tests->total, record.tests->failed, record.tests->skipped,
-                        static_cast<double>(record.tests->duration_ms) / 1000, {}};
+        TestsView tests{record.tests->total,
+                        record.tests->failed,
+                        record.tests->skipped,
+                        static_cast<double>(record.tests->duration_ms) / 1000,
+                        {}};
         if (!record.failing_tests.empty()) {
             for (const auto& test : json::parse(record.failing_tests)) {
                 tests.bad.push_back({json::text(test, "suite"), json::text(test, "class"), json::text(test, "name"),
@@ -129,8 +133,8 @@ RolloutView rollout_view(const config::AgentConfig& config, store::Store& store,
         if (one.progress.current.empty()) one.progress.current = last_current(store, rollout.app, node->name);
         const auto stage = one.progress.stage;
         const bool out = one.progress.finished_ms == 0 && stage >= wire::Stage::drain && stage <= wire::Stage::rejoin;
-        one.in_service = one.self ? self_in_service
-                                  : one.reachable && !out && one.progress.state != wire::BuildState::stuck;
+        one.in_service =
+            one.self ? self_in_service : one.reachable && !out && one.progress.state != wire::BuildState::stuck;
         view.nodes.push_back(std::move(one));
     }
     view.state = state_of(view, chain_view);
@@ -255,7 +259,8 @@ std::vector<BuildView> Operations::builds(const AppName& app, unsigned most) con
 BuildView Operations::build(const AppName& app, unsigned number) const {
     (void)config_.app(app);
     const auto record = store_.builds.get(app, number);
-    if (!record) throw Error(ErrorKind::not_found, fmt::format("app '{}' has no build {} on {}", app, number, config_.self));
+    if (!record)
+        throw Error(ErrorKind::not_found, fmt::format("app '{}' has no build {} on {}", app, number, config_.self));
     BuildView view = to_view(*record);
     const auto root = engine_.paths(app).artifacts_of(number);
     std::error_code fault;
@@ -303,8 +308,9 @@ std::vector<ChangeView> Operations::changes(const AppName& app, unsigned number)
     if (build.previous_commit.empty() || build.previous_commit == build.commit) return views;
     const git::Repository repository(engine_.paths(app).mirror);
     for (const auto& change : repository.changes(build.previous_commit, build.commit, most_changes)) {
-        ChangeView view{change.commit.id,          change.commit.author_name, change.commit.author_email,
-                        to_epoch_ms(change.commit.committed), change.commit.message, {}};
+        ChangeView view{change.commit.id,           change.commit.author_name,
+                        change.commit.author_email, to_epoch_ms(change.commit.committed),
+                        change.commit.message,      {}};
         for (const auto& path : change.paths) view.paths.emplace_back(std::string(git::to_text(path.type)), path.path);
         views.push_back(std::move(view));
     }

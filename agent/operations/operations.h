@@ -29,14 +29,22 @@ namespace baton::operations {
 
 struct TriggerRequest {
     wire::Cause cause;
-    CommitId commit;                                  ///< empty: the branch's tip
-    std::map<std::string, std::string> parameters;    ///< undeclared ones are dropped, absent ones get their default
-    Milliseconds delay{0};                            ///< quiet period
-    bool by_name = false;                             ///< a person insists on this commit
+    CommitId commit;                                ///< empty: the branch's tip
+    std::map<std::string, std::string> parameters;  ///< undeclared ones are dropped, absent ones get their default
+    Milliseconds delay{0};                          ///< quiet period
+    bool by_name = false;                           ///< a person insists on this commit
 };
 
 /// Which of an app's builds; the names are Jenkins' permalinks.
-enum class Permalink { last, last_completed, last_successful, last_stable, last_unstable, last_failed, last_unsuccessful };
+enum class Permalink {
+    last,
+    last_completed,
+    last_successful,
+    last_stable,
+    last_unstable,
+    last_failed,
+    last_unsuccessful
+};
 
 /// Any thread may call any function. Error(not_found) for an unknown app, node, build or item in each of them.
 class Operations {
@@ -70,7 +78,7 @@ class Operations {
     /// Durable when it returns. Error(conflict) for a disabled app. A waiting twin is joined, and its id returned.
     QueueItem trigger(const AppName& app, const TriggerRequest& request, const Caller& caller);
     [[nodiscard]] QueueItem queue_item(std::uint64_t id) const;
-    [[nodiscard]] std::vector<QueueItem> queue() const;   ///< those still waiting
+    [[nodiscard]] std::vector<QueueItem> queue() const;  ///< those still waiting
     void cancel_queue_item(std::uint64_t id, const Caller& caller);
 
     // --- orders; each answers with a sentence for the person who gave it ---
@@ -79,7 +87,7 @@ class Operations {
     std::string set_disabled(const AppName& app, bool disabled, const Caller& caller);
     std::string set_quieting_down(bool quieting, const std::string& reason, const Caller& caller);
     std::string halt(const AppName& app, const std::string& reason, const Caller& caller);
-    std::string resume(const AppName& app, const Caller& caller);   ///< the halted or failed rollout once more
+    std::string resume(const AppName& app, const Caller& caller);  ///< the halted or failed rollout once more
     std::string promote(const AppName& app, const Caller& caller);
     std::string rollback(const AppName& app, const CommitId& to, const Caller& caller);  ///< empty: the previous one
     std::string freeze(const AppName& app, const std::string& reason, std::int64_t until_ms, const Caller& caller);

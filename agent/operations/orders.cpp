@@ -54,7 +54,8 @@ wire::Rollout newest_of(const chain::View& view, const AppName& app) {
 
 }  // namespace
 
-void Operations::record(const Caller& caller, const std::string& action, const AppName& app, const std::string& detail) {
+void Operations::record(const Caller& caller, const std::string& action, const AppName& app,
+                        const std::string& detail) {
     store_.audit.append({0, to_epoch_ms(clock_.wall()), caller.who, caller.address, action, app, detail});
 }
 
@@ -91,8 +92,8 @@ std::string Operations::stop_build(const AppName& app, unsigned number, const Ca
     if (!build.running()) return fmt::format("build {} has ended already", number);
     if (!engine_.cancel_build(app, build.target, fmt::format("stopped by {}", caller.who))) {
         throw Error(ErrorKind::conflict,
-                    fmt::format("build {} is in stage {}: a switch that has begun is finished or undone, never left", number,
-                                wire::to_text(build.stage)));
+                    fmt::format("build {} is in stage {}: a switch that has begun is finished or undone, never left",
+                                number, wire::to_text(build.stage)));
     }
     record(caller, "stop", app, fmt::format("build {}", number));
     return fmt::format("build {} is being stopped", number);
@@ -125,8 +126,8 @@ std::string Operations::halt(const AppName& app, const std::string& reason, cons
     const auto newest = newest_of(engine_.snapshot(app).view, app);
     record(caller, "halt", app, fmt::format("{} {}: {}", newest.key.id, newest.commit, reason));
     const bool known = engine_.order(app, chain::Halt{newest.target(), reason}, caller.who, majority_wait);
-    return fmt::format("rollout {} is halted; nodes that are switching finish or undo, no other starts{}", newest.key.id,
-                       spread(known));
+    return fmt::format("rollout {} is halted; nodes that are switching finish or undo, no other starts{}",
+                       newest.key.id, spread(known));
 }
 
 std::string Operations::resume(const AppName& app, const Caller& caller) {
@@ -160,8 +161,9 @@ std::string Operations::rollback(const AppName& app, const CommitId& to, const C
         if (commit.empty() && view.current && view.current->commit != newest.commit) commit = view.current->commit;
     }
     if (commit.empty()) {
-        throw Error(ErrorKind::conflict, "there is no earlier release to go back to; name a commit: baton rollback "
-                                         "APP --commit SHA");
+        throw Error(ErrorKind::conflict,
+                    "there is no earlier release to go back to; name a commit: baton rollback "
+                    "APP --commit SHA");
     }
     wire::Rollout rollout;
     rollout.app = app;
@@ -180,9 +182,11 @@ std::string Operations::rollback(const AppName& app, const CommitId& to, const C
     return fmt::format("rollout {} takes {} back to {}", id, app, commit.str().substr(0, 12));
 }
 
-std::string Operations::freeze(const AppName& app, const std::string& reason, std::int64_t until_ms, const Caller& caller) {
+std::string Operations::freeze(const AppName& app, const std::string& reason, std::int64_t until_ms,
+                               const Caller& caller) {
     (void)config_.app(app);
-    if (reason.empty()) throw Error(ErrorKind::invalid, "a freeze needs a reason, for those who meet it: --reason TEXT");
+    if (reason.empty())
+        throw Error(ErrorKind::invalid, "a freeze needs a reason, for those who meet it: --reason TEXT");
     record(caller, "freeze", app, reason);
     const bool known = engine_.order(app, chain::Freeze{reason, until_ms}, caller.who, majority_wait);
     return fmt::format("{} is frozen: nothing starts, what switches finishes{}", app, spread(known));
@@ -202,22 +206,26 @@ std::string Operations::set_drained(const AppName& app, bool drained, const Call
     (void)config_.app(app);
     record(caller, drained ? "drain" : "undrain", app, "");
     engine_.set_drained(app, drained);
-    return fmt::format("{} {} {}", config_.self, drained ? "takes no new requests for" : "takes requests again for", app);
+    return fmt::format("{} {} {}", config_.self, drained ? "takes no new requests for" : "takes requests again for",
+                       app);
 }
 
 std::string Operations::forget(const NodeName& node, const Caller& caller) {
-    if (config_.find_node(node) == nullptr) throw Error(ErrorKind::not_found, fmt::format("no node '{}' in the chain", node));
+    if (config_.find_node(node) == nullptr)
+        throw Error(ErrorKind::not_found, fmt::format("no node '{}' in the chain", node));
     if (node == config_.self) throw Error(ErrorKind::invalid, "a node cannot forget itself; ask another one");
     bool known = true;
     for (const auto& [app, unused] : config_.apps) {
         record(caller, "forget", app, node.str());
         known = engine_.order(app, chain::Forget{node}, caller.who, majority_wait) && known;
     }
-    return fmt::format("{} is forgotten: its permits are free, and that agent is barred for good{}", node, spread(known));
+    return fmt::format("{} is forgotten: its permits are free, and that agent is barred for good{}", node,
+                       spread(known));
 }
 
 std::string Operations::accept(const NodeName& node, const Caller& caller) {
-    if (config_.find_node(node) == nullptr) throw Error(ErrorKind::not_found, fmt::format("no node '{}' in the chain", node));
+    if (config_.find_node(node) == nullptr)
+        throw Error(ErrorKind::not_found, fmt::format("no node '{}' in the chain", node));
     bool known = true;
     for (const auto& [app, unused] : config_.apps) {
         record(caller, "accept", app, node.str());
@@ -231,7 +239,8 @@ std::string Operations::force(const AppName& app, const Caller& caller) {
     const auto newest = newest_of(view, app);
     record(caller, "force", app, fmt::format("{} without a majority", newest.key.id));
     engine_.order(app, chain::Force{newest.target()}, caller.who, 0ms);
-    return fmt::format("{} switches {} without a majority of permits, on the word of {}", config_.self, app, caller.who);
+    return fmt::format("{} switches {} without a majority of permits, on the word of {}", config_.self, app,
+                       caller.who);
 }
 
 }  // namespace baton::operations

@@ -28,35 +28,35 @@ struct NodeView {
     NodeName node;
     std::string address;
     bool self = false;
-    bool reachable = false;             ///< heard of within the last 15 s
-    std::int64_t last_heard_ms_ago = -1;///< -1: never
-    wire::NodeProgress progress;        ///< of the rollout that this view belongs to
+    bool reachable = false;               ///< heard of within the last 15 s
+    std::int64_t last_heard_ms_ago = -1;  ///< -1: never
+    wire::NodeProgress progress;          ///< of the rollout that this view belongs to
     bool in_service = true;
 };
 
 struct RolloutView {
     wire::Rollout rollout;
     RolloutState state = RolloutState::running;
-    std::string reason;                 ///< of a halt
-    std::vector<NodeView> nodes;        ///< in the order in which the rollout visits them
+    std::string reason;           ///< of a halt
+    std::vector<NodeView> nodes;  ///< in the order in which the rollout visits them
 };
 
 struct FreezeView {
     std::string by;
     std::string reason;
     std::int64_t since_ms = 0;
-    std::int64_t until_ms = 0;          ///< 0: until unfreeze
+    std::int64_t until_ms = 0;  ///< 0: until unfreeze
 };
 
 struct AppStatus {
     AppName app;
-    std::string phase;                  ///< idle, asking, out
+    std::string phase;  ///< idle, asking, out
     std::optional<FreezeView> frozen;
-    std::optional<RolloutView> rollout; ///< the newest this node has heard of
+    std::optional<RolloutView> rollout;  ///< the newest this node has heard of
     std::string waits_for;
     std::int64_t waiting_ms = 0;
     CommitId current;
-    bool in_service = true;             ///< what GET /health/APP answers
+    bool in_service = true;  ///< what GET /health/APP answers
     bool disabled = false;
     bool draining = false;
 };
@@ -76,12 +76,12 @@ struct QueueItem {
     QueueState state = QueueState::waiting;
     std::map<std::string, std::string> parameters;
     std::vector<wire::Cause> causes;
-    CommitId commit;                    ///< asked for by name, else empty
+    CommitId commit;  ///< asked for by name, else empty
     std::int64_t created_ms = 0;
     std::int64_t due_ms = 0;
-    RolloutId rollout;                  ///< started
-    unsigned build = 0;                 ///< of this node; 0 until it has begun
-    std::string reason;                 ///< held, refused; or why it still waits
+    RolloutId rollout;   ///< started
+    unsigned build = 0;  ///< of this node; 0 until it has begun
+    std::string reason;  ///< held, refused; or why it still waits
 };
 
 struct StepView {
@@ -113,7 +113,7 @@ struct ChangeView {
     std::string author;
     std::string author_email;
     std::int64_t at_ms = 0;
-    std::string message;                ///< whole
+    std::string message;                                     ///< whole
     std::vector<std::pair<std::string, std::string>> paths;  ///< add|edit|delete, path
 };
 
@@ -126,22 +126,22 @@ struct BuildView {
     wire::BuildState state = wire::BuildState::waiting;
     wire::Stage stage = wire::Stage::queued;
     std::int64_t started_ms = 0;
-    std::int64_t finished_ms = 0;       ///< 0 while it runs
+    std::int64_t finished_ms = 0;  ///< 0 while it runs
     std::string message;
     std::uint64_t queue_id = 0;
     std::vector<wire::Cause> causes;
     std::map<std::string, std::string> parameters;
     std::vector<StepView> steps;
     std::optional<TestsView> tests;
-    std::vector<std::string> artifacts; ///< relative paths
+    std::vector<std::string> artifacts;  ///< relative paths
     [[nodiscard]] bool running() const { return finished_ms == 0; }
 };
 
 /// A piece of a build's log.
 struct LogPiece {
-    std::string bytes;                  ///< from the offset asked for, cut at a character's border
-    std::uint64_t next = 0;             ///< offset to ask for next
-    bool more = false;                  ///< the build still runs, or more is there already
+    std::string bytes;       ///< from the offset asked for, cut at a character's border
+    std::uint64_t next = 0;  ///< offset to ask for next
+    bool more = false;       ///< the build still runs, or more is there already
 };
 
 struct AuditEntry {

@@ -37,13 +37,13 @@ Values values_of(const BuildRecord& record, unsigned number) {
                   record.pipeline,
                   storable(record.queue_id)};
     if (record.tests) {
-        values.insert(values.end(), {record.tests->total, record.tests->failed, record.tests->skipped,
-                                     record.tests->duration_ms});
+        values.insert(values.end(),
+                      {record.tests->total, record.tests->failed, record.tests->skipped, record.tests->duration_ms});
     } else {
         values.insert(values.end(), 4, Value(std::nullopt));
     }
-    values.insert(values.end(), {record.failing_tests, record.steps, record.changes,
-                                 causes_to_text(record.causes), parameters_to_text(record.parameters)});
+    values.insert(values.end(), {record.failing_tests, record.steps, record.changes, causes_to_text(record.causes),
+                                 parameters_to_text(record.parameters)});
     return values;
 }
 
@@ -66,8 +66,7 @@ BuildRecord record_of(const Row& row) {
         record.release_path = row.text(14);
         record.pipeline = row.text(15);
         record.queue_id = row.count(16);
-        if (!row.is_null(17))
-            record.tests = TestTotals{row.number(17), row.number(18), row.number(19), row.whole(20)};
+        if (!row.is_null(17)) record.tests = TestTotals{row.number(17), row.number(18), row.number(19), row.whole(20)};
         record.failing_tests = row.text(21);
         record.steps = row.text(22);
         record.changes = row.text(23);
@@ -89,9 +88,7 @@ std::optional<BuildRecord> first_of(const Rows& rows) {
     return record_of(rows.front());
 }
 
-std::string select(std::string_view rest) {
-    return fmt::format("SELECT {} FROM builds {}", columns, rest);
-}
+std::string select(std::string_view rest) { return fmt::format("SELECT {} FROM builds {}", columns, rest); }
 
 Error no_such_build(const AppName& app, unsigned number) {
     return Error(ErrorKind::not_found, fmt::format("{} has no build {}", app, number));
@@ -108,11 +105,10 @@ unsigned BuildStore::insert(const BuildRecord& record) {
                                     {record.app.str()})
                                 .at(0)
                                 .number(0);
-    database_.run(
-        fmt::format("INSERT INTO builds ({}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
-                    " ?, ?, ?, ?, ?, ?, ?, ?)",
-                    columns),
-        values_of(record, number));
+    database_.run(fmt::format("INSERT INTO builds ({}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+                              " ?, ?, ?, ?, ?, ?, ?, ?)",
+                              columns),
+                  values_of(record, number));
     scope.commit();
     return number;
 }
@@ -126,10 +122,9 @@ void BuildStore::save(const BuildRecord& record) {
     Values values = values_of(record, record.number);
     values.insert(values.end(), {record.app.str(), record.number});
     const std::size_t changed = database_.run(
-        fmt::format(
-            "UPDATE builds SET ({}) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
-            " ?, ?, ?) WHERE app = ? AND number = ?",
-            columns),
+        fmt::format("UPDATE builds SET ({}) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+                    " ?, ?, ?) WHERE app = ? AND number = ?",
+                    columns),
         values);
     if (changed == 0) throw no_such_build(record.app, record.number);
 }
@@ -157,8 +152,7 @@ std::optional<BuildRecord> BuildStore::get(const AppName& app, unsigned number) 
 }
 
 std::vector<BuildRecord> BuildStore::list(const AppName& app, std::size_t limit) const {
-    return records_of(
-        database_.query(select("WHERE app = ? ORDER BY number DESC LIMIT ?"), {app.str(), limit}));
+    return records_of(database_.query(select("WHERE app = ? ORDER BY number DESC LIMIT ?"), {app.str(), limit}));
 }
 
 std::vector<BuildRecord> BuildStore::list(const AppName& app, std::size_t limit, unsigned before) const {
@@ -170,8 +164,7 @@ std::optional<BuildRecord> BuildStore::newest(const AppName& app) const {
     return first_of(database_.query(select("WHERE app = ? ORDER BY number DESC LIMIT 1"), {app.str()}));
 }
 
-std::optional<BuildRecord> BuildStore::newest(const AppName& app,
-                                              std::span<const wire::BuildState> states) const {
+std::optional<BuildRecord> BuildStore::newest(const AppName& app, std::span<const wire::BuildState> states) const {
     if (states.empty()) return std::nullopt;
     Values values{app.str()};
     std::string marks;

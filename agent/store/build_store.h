@@ -73,8 +73,7 @@ class BuildStore {
     [[nodiscard]] std::vector<BuildRecord> list(const AppName& app, std::size_t limit, unsigned before) const;
     [[nodiscard]] std::optional<BuildRecord> newest(const AppName& app) const;
     /// The newest in one of these states.
-    [[nodiscard]] std::optional<BuildRecord> newest(const AppName& app,
-                                                    std::span<const wire::BuildState> states) const;
+    [[nodiscard]] std::optional<BuildRecord> newest(const AppName& app, std::span<const wire::BuildState> states) const;
     /// The newest build that this node ran for a rollout.
     [[nodiscard]] std::optional<BuildRecord> for_rollout(const AppName& app, const RolloutId& rollout) const;
     /// How many tests the newest succeeded build with a report ran; none if there is none.

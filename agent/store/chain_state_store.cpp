@@ -28,20 +28,17 @@ std::optional<std::string> ChainStateStore::load(const AppName& app) const {
     return rows.front().text(0);
 }
 
-void ChainStateStore::erase(const AppName& app) {
-    database_.run("DELETE FROM chain_state WHERE app = ?", {app.str()});
-}
+void ChainStateStore::erase(const AppName& app) { database_.run("DELETE FROM chain_state WHERE app = ?", {app.str()}); }
 
 AgentIdentity ChainStateStore::claim(const NodeName& node, std::string_view boot_id) {
     Transaction scope(database_);
     AgentIdentity before = identity();
     if (!before.node.empty() && before.node != node) {
-        throw Error(
-            ErrorKind::conflict,
-            fmt::format("the state directory of {} belongs to node '{}', and this is node '{}': a copied "
-                        "state directory would count its permits twice. Give this node an empty state_dir, "
-                        "or start with --node {} where it belongs",
-                        database_.file().string(), before.node, node, before.node));
+        throw Error(ErrorKind::conflict,
+                    fmt::format("the state directory of {} belongs to node '{}', and this is node '{}': a copied "
+                                "state directory would count its permits twice. Give this node an empty state_dir, "
+                                "or start with --node {} where it belongs",
+                                database_.file().string(), before.node, node, before.node));
     }
     database_.run(set_meta, {"node", node.str()});
     database_.run(set_meta, {"boot_id", boot_id});

@@ -33,15 +33,9 @@ class ValuesBinding final : public data::AbstractBinding {
     void bind(std::size_t position) override {
         for (const Value& value : values_) {
             switch (value.kind()) {
-                case Value::Kind::null:
-                    getBinder()->bind(position, data::Keywords::null, getDirection());
-                    break;
-                case Value::Kind::whole:
-                    getBinder()->bind(position, Poco::Int64{value.whole()}, getDirection());
-                    break;
-                case Value::Kind::text:
-                    getBinder()->bind(position, storable(value.text()), getDirection());
-                    break;
+                case Value::Kind::null: getBinder()->bind(position, data::Keywords::null, getDirection()); break;
+                case Value::Kind::whole: getBinder()->bind(position, Poco::Int64{value.whole()}, getDirection()); break;
+                case Value::Kind::text: getBinder()->bind(position, storable(value.text()), getDirection()); break;
             }
             ++position;
         }
@@ -87,8 +81,7 @@ bool is(const Poco::Exception& error) {
 ErrorKind kind_of(const Poco::Exception& error) {
     if (is<sqlite::CorruptImageException>(error)) return ErrorKind::corrupt;
     if (is<sqlite::ConstraintViolationException>(error)) return ErrorKind::conflict;
-    if (is<sqlite::DBLockedException>(error) || is<sqlite::TableLockedException>(error))
-        return ErrorKind::busy;
+    if (is<sqlite::DBLockedException>(error) || is<sqlite::TableLockedException>(error)) return ErrorKind::busy;
     if (is<sqlite::DatabaseFullException>(error) || is<sqlite::IOErrorException>(error) ||
         is<sqlite::CantOpenDBFileException>(error) || is<sqlite::ReadOnlyException>(error) ||
         is<sqlite::NoMemoryException>(error) || is<data::ConnectionFailedException>(error)) {
@@ -106,9 +99,8 @@ Error store_error(const std::filesystem::path& file, std::string_view sql, const
     } else if (kind == ErrorKind::corrupt) {
         advice = "; stop the agent and put back a backup of the file, or move it away and run 'baton accept'";
     }
-    return Error(kind,
-                 fmt::format("database {}: {}: {} ({}){}", file.string(), first_line(trim(sql), most_quoted),
-                             error.message(), error.name(), advice));
+    return Error(kind, fmt::format("database {}: {}: {} ({}){}", file.string(), first_line(trim(sql), most_quoted),
+                                   error.message(), error.name(), advice));
 }
 
 }  // namespace

@@ -42,26 +42,23 @@ bool needs_check(const std::filesystem::path& file) {
 void check_integrity(Connection& connection, const std::filesystem::path& file) {
     const Rows rows = connection.execute("PRAGMA quick_check(1)", {});
     if (rows.size() == 1 && rows.front().text(0) == "ok") return;
-    throw Error(
-        ErrorKind::corrupt,
-        fmt::format("database {} is damaged ({}); stop the agent and put back a backup of the file, or move "
-                    "it away and run 'baton accept' for this node from a healthy one",
-                    file.string(), rows.empty() ? "no answer" : rows.front().text(0)));
+    throw Error(ErrorKind::corrupt,
+                fmt::format("database {} is damaged ({}); stop the agent and put back a backup of the file, or move "
+                            "it away and run 'baton accept' for this node from a healthy one",
+                            file.string(), rows.empty() ? "no answer" : rows.front().text(0)));
 }
 
 }  // namespace
 
 bool Row::is_null(std::size_t column) const {
     if (column >= cells_.size()) {
-        throw Error(ErrorKind::internal,
-                    fmt::format("a row of {} columns has no column {}", cells_.size(), column));
+        throw Error(ErrorKind::internal, fmt::format("a row of {} columns has no column {}", cells_.size(), column));
     }
     return !cells_[column].has_value();
 }
 
 const std::string& Row::text(std::size_t column) const {
-    if (is_null(column))
-        throw Error(ErrorKind::corrupt, fmt::format("column {} of a stored row is empty", column));
+    if (is_null(column)) throw Error(ErrorKind::corrupt, fmt::format("column {} of a stored row is empty", column));
     return *cells_[column];
 }
 
@@ -70,16 +67,14 @@ std::int64_t Row::whole(std::size_t column) const {
     std::int64_t number = 0;
     const auto [end, fault] = std::from_chars(cell.data(), cell.data() + cell.size(), number);
     if (fault != std::errc{} || end != cell.data() + cell.size()) {
-        throw Error(ErrorKind::corrupt,
-                    fmt::format("column {} of a stored row is not a whole number", column));
+        throw Error(ErrorKind::corrupt, fmt::format("column {} of a stored row is not a whole number", column));
     }
     return number;
 }
 
 std::uint64_t Row::count(std::size_t column) const {
     const std::int64_t number = whole(column);
-    if (number < 0)
-        throw Error(ErrorKind::corrupt, fmt::format("column {} of a stored row is below 0", column));
+    if (number < 0) throw Error(ErrorKind::corrupt, fmt::format("column {} of a stored row is below 0", column));
     return static_cast<std::uint64_t>(number);
 }
 
@@ -112,15 +107,11 @@ Rows Database::query(std::string_view sql, const Values& values) {
     return (writer_->mine() ? *writer_ : *reader_).execute(sql, values);
 }
 
-Rows Database::run_returning(std::string_view sql, const Values& values) {
-    return writer_->execute(sql, values);
-}
+Rows Database::run_returning(std::string_view sql, const Values& values) { return writer_->execute(sql, values); }
 
 Transaction::Transaction(Database& database) : Transaction(*database.writer_) {}
 
-Transaction::Transaction(Connection& writer) : writer_(writer) {
-    writer_.begin();
-}
+Transaction::Transaction(Connection& writer) : writer_(writer) { writer_.begin(); }
 
 Transaction::~Transaction() {
     if (open_) writer_.leave(false);

@@ -17,9 +17,7 @@ std::optional<std::string> FlagStore::get(const AppName& app, std::string_view k
     return rows.front().text(0);
 }
 
-bool FlagStore::has(const AppName& app, std::string_view key) const {
-    return get(app, key).has_value();
-}
+bool FlagStore::has(const AppName& app, std::string_view key) const { return get(app, key).has_value(); }
 
 bool FlagStore::erase(const AppName& app, std::string_view key) {
     return database_.run("DELETE FROM flags WHERE app = ? AND key = ?", {app.str(), key}) > 0;

@@ -32,8 +32,7 @@ class FlagStore {
     /// False when there was none.
     bool erase(const AppName& app, std::string_view key);
     /// All keys of an app that begin with `prefix`.
-    [[nodiscard]] std::map<std::string, std::string> all(const AppName& app,
-                                                         std::string_view prefix = {}) const;
+    [[nodiscard]] std::map<std::string, std::string> all(const AppName& app, std::string_view prefix = {}) const;
 
   private:
     Database& database_;

@@ -10,12 +10,9 @@ namespace baton::store {
 
 std::string_view to_text(LedgerKind kind) {
     switch (kind) {
-        case LedgerKind::measured:
-            return "measured";
-        case LedgerKind::assumed:
-            return "assumed";
-        case LedgerKind::unknown:
-            return "unknown";
+        case LedgerKind::measured: return "measured";
+        case LedgerKind::assumed: return "assumed";
+        case LedgerKind::unknown: return "unknown";
     }
     return "unknown";
 }
@@ -39,20 +36,18 @@ void LedgerStore::put(const LedgerEntry& entry) {
         "excluded.kind,"
         " at_ms = excluded.at_ms",
         {entry.node.str(), entry.app.str(), entry.rollout.str(), entry.build, entry.dark_ms, entry.exposed_ms,
-         entry.out_ms, entry.drain_ms, entry.restart_ms, entry.rejoin_ms, entry.cut, to_text(entry.kind),
-         entry.at_ms});
+         entry.out_ms, entry.drain_ms, entry.restart_ms, entry.rejoin_ms, entry.cut, to_text(entry.kind), entry.at_ms});
     database_.run("DELETE FROM ledger WHERE id <= (SELECT max(id) FROM ledger) - ?", {most_entries});
     scope.commit();
 }
 
-std::vector<LedgerEntry> LedgerStore::list(const AppName& app, std::int64_t since_ms,
-                                           std::size_t limit) const {
+std::vector<LedgerEntry> LedgerStore::list(const AppName& app, std::int64_t since_ms, std::size_t limit) const {
     std::vector<LedgerEntry> entries;
-    for (const Row& row : database_.query(
-             "SELECT node, app, rollout, build, dark_ms, exposed_ms, out_ms, drain_ms, restart_ms,"
-             " rejoin_ms, cut, kind, at_ms FROM ledger WHERE at_ms >= ? AND (? = '' OR app = ?)"
-             " ORDER BY at_ms DESC, id DESC LIMIT ?",
-             {since_ms, app.str(), app.str(), limit})) {
+    for (const Row& row :
+         database_.query("SELECT node, app, rollout, build, dark_ms, exposed_ms, out_ms, drain_ms, restart_ms,"
+                         " rejoin_ms, cut, kind, at_ms FROM ledger WHERE at_ms >= ? AND (? = '' OR app = ?)"
+                         " ORDER BY at_ms DESC, id DESC LIMIT ?",
+                         {since_ms, app.str(), app.str(), limit})) {
         entries.push_back({NodeName(row.text(0)), AppName(row.text(1)), RolloutId(row.text(2)), row.number(3),
                            row.whole(4), row.whole(5), row.whole(6), row.whole(7), row.whole(8), row.whole(9),
                            row.count(10), parse_ledger_kind(row.text(11)), row.whole(12)});
@@ -63,29 +58,22 @@ std::vector<LedgerEntry> LedgerStore::list(const AppName& app, std::int64_t sinc
 std::vector<LedgerSum> LedgerStore::sums(LedgerGroup group, const AppName& app, std::int64_t since_ms) const {
     std::string_view key = "node";
     switch (group) {
-        case LedgerGroup::node:
-            break;
-        case LedgerGroup::app:
-            key = "app";
-            break;
-        case LedgerGroup::day:
-            key = "date(at_ms / 1000, 'unixepoch')";
-            break;
+        case LedgerGroup::node: break;
+        case LedgerGroup::app: key = "app"; break;
+        case LedgerGroup::day: key = "date(at_ms / 1000, 'unixepoch')"; break;
     }
     constexpr std::string_view known = "FILTER (WHERE kind <> 'unknown')";
-    const auto sum = [&](std::string_view column) {
-        return fmt::format("coalesce(sum({}) {}, 0)", column, known);
-    };
+    const auto sum = [&](std::string_view column) { return fmt::format("coalesce(sum({}) {}, 0)", column, known); };
     const std::string statement = fmt::format(
         "SELECT {} AS key, count(*), count(*) FILTER (WHERE kind = 'assumed'),"
         " count(*) FILTER (WHERE kind = 'unknown'), {}, {}, {}, {}, {}, {}, {}"
         " FROM ledger WHERE at_ms >= ? AND (? = '' OR app = ?) GROUP BY key ORDER BY key",
-        key, sum("dark_ms"), sum("exposed_ms"), sum("out_ms"), sum("drain_ms"), sum("restart_ms"),
-        sum("rejoin_ms"), sum("cut"));
+        key, sum("dark_ms"), sum("exposed_ms"), sum("out_ms"), sum("drain_ms"), sum("restart_ms"), sum("rejoin_ms"),
+        sum("cut"));
     std::vector<LedgerSum> sums;
     for (const Row& row : database_.query(statement, {since_ms, app.str(), app.str()})) {
-        sums.push_back({row.text(0), row.count(1), row.count(2), row.count(3), row.whole(4), row.whole(5),
-                        row.whole(6), row.whole(7), row.whole(8), row.whole(9), row.count(10)});
+        sums.push_back({row.text(0), row.count(1), row.count(2), row.count(3), row.whole(4), row.whole(5), row.whole(6),
+                        row.whole(7), row.whole(8), row.whole(9), row.count(10)});
     }
     return sums;
 }

@@ -63,11 +63,9 @@ class LedgerStore {
     /// Enters it, or replaces the row of the same node, app, rollout and build.
     void put(const LedgerEntry& entry);
     /// Newest first; an empty `app` stands for all.
-    [[nodiscard]] std::vector<LedgerEntry> list(const AppName& app, std::int64_t since_ms,
-                                                std::size_t limit) const;
+    [[nodiscard]] std::vector<LedgerEntry> list(const AppName& app, std::int64_t since_ms, std::size_t limit) const;
     /// By key. An empty `app` stands for all.
-    [[nodiscard]] std::vector<LedgerSum> sums(LedgerGroup group, const AppName& app,
-                                              std::int64_t since_ms) const;
+    [[nodiscard]] std::vector<LedgerSum> sums(LedgerGroup group, const AppName& app, std::int64_t since_ms) const;
 
   private:
     Database& database_;

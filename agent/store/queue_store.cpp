@@ -47,8 +47,7 @@ std::uint64_t take_id(Database& database) {
     const Rows rows = database.run_returning(
         "UPDATE meta SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT) WHERE key = 'queue_id' RETURNING "
         "value");
-    if (rows.empty())
-        throw Error(ErrorKind::corrupt, "the database has lost the number of its last queue item");
+    if (rows.empty()) throw Error(ErrorKind::corrupt, "the database has lost the number of its last queue item");
     return rows.front().count(0);
 }
 
@@ -57,32 +56,26 @@ void merge(Database& database, QueueItem old, const QueueItem& item) {
         const bool known = std::find(old.causes.begin(), old.causes.end(), cause) != old.causes.end();
         if (!known && old.causes.size() < QueueStore::most_causes) old.causes.push_back(cause);
     }
-    database.run(
-        "UPDATE queue SET causes = ?, due_ms = ?, by_name = ? WHERE id = ?",
-        {causes_to_text(old.causes), std::min(old.due_ms, item.due_ms), old.by_name || item.by_name, old.id});
+    database.run("UPDATE queue SET causes = ?, due_ms = ?, by_name = ? WHERE id = ?",
+                 {causes_to_text(old.causes), std::min(old.due_ms, item.due_ms), old.by_name || item.by_name, old.id});
 }
 
 }  // namespace
 
 std::string_view to_text(QueueState state) {
     switch (state) {
-        case QueueState::waiting:
-            return "waiting";
-        case QueueState::started:
-            return "started";
-        case QueueState::held:
-            return "held";
-        case QueueState::cancelled:
-            return "cancelled";
-        case QueueState::refused:
-            return "refused";
+        case QueueState::waiting: return "waiting";
+        case QueueState::started: return "started";
+        case QueueState::held: return "held";
+        case QueueState::cancelled: return "cancelled";
+        case QueueState::refused: return "refused";
     }
     return "refused";
 }
 
 QueueState parse_queue_state(std::string_view text) {
-    for (const QueueState state : {QueueState::waiting, QueueState::started, QueueState::held,
-                                   QueueState::cancelled, QueueState::refused}) {
+    for (const QueueState state :
+         {QueueState::waiting, QueueState::started, QueueState::held, QueueState::cancelled, QueueState::refused}) {
         if (to_text(state) == text) return state;
     }
     throw Error(ErrorKind::invalid, fmt::format("'{}' is no state of a queue item", text));
@@ -92,10 +85,9 @@ Queued QueueStore::add_or_coalesce(const QueueItem& item) {
     const std::string parameters = parameters_to_text(item.parameters);
     Transaction scope(database_);
     const Rows same = database_.query(
-        fmt::format(
-            "SELECT {} FROM queue WHERE state = 'waiting' AND app = ? AND parameters = ? AND commit_id = ?"
-            " ORDER BY id LIMIT 1",
-            columns),
+        fmt::format("SELECT {} FROM queue WHERE state = 'waiting' AND app = ? AND parameters = ? AND commit_id = ?"
+                    " ORDER BY id LIMIT 1",
+                    columns),
         {item.app.str(), parameters, item.commit.str()});
     if (!same.empty()) {
         QueueItem old = item_of(same.front());
@@ -104,12 +96,10 @@ Queued QueueStore::add_or_coalesce(const QueueItem& item) {
         scope.commit();
         return {id, true};
     }
-    const std::uint64_t waiting =
-        database_.query("SELECT count(*) FROM queue WHERE state = 'waiting'").at(0).count(0);
+    const std::uint64_t waiting = database_.query("SELECT count(*) FROM queue WHERE state = 'waiting'").at(0).count(0);
     if (waiting >= most_waiting) {
-        throw Error(
-            ErrorKind::too_large,
-            fmt::format("{} triggers wait already; try again when some of them have started", waiting));
+        throw Error(ErrorKind::too_large,
+                    fmt::format("{} triggers wait already; try again when some of them have started", waiting));
     }
     const std::uint64_t id = take_id(database_);
     std::vector<wire::Cause> causes = item.causes;
@@ -117,16 +107,15 @@ Queued QueueStore::add_or_coalesce(const QueueItem& item) {
     database_.run(
         "INSERT INTO queue (id, app, parameters, causes, commit_id, by_name, created_ms, due_ms, state)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'waiting')",
-        {id, item.app.str(), parameters, causes_to_text(causes), item.commit.str(), item.by_name,
-         item.created_ms, item.due_ms});
+        {id, item.app.str(), parameters, causes_to_text(causes), item.commit.str(), item.by_name, item.created_ms,
+         item.due_ms});
     scope.commit();
     return {id, false};
 }
 
 std::vector<QueueItem> QueueStore::due(std::int64_t now_ms) const {
     return items_of(database_.query(
-        fmt::format("SELECT {} FROM queue WHERE state = 'waiting' AND due_ms <= ? ORDER BY due_ms, id",
-                    columns),
+        fmt::format("SELECT {} FROM queue WHERE state = 'waiting' AND due_ms <= ? ORDER BY due_ms, id", columns),
         {now_ms}));
 }
 
@@ -137,13 +126,11 @@ std::optional<std::int64_t> QueueStore::next_due_ms() const {
 }
 
 bool QueueStore::finish(std::uint64_t id, const QueueOutcome& outcome, std::int64_t now_ms) {
-    if (outcome.state == QueueState::waiting)
-        throw Error(ErrorKind::internal, "a queue item cannot leave as waiting");
+    if (outcome.state == QueueState::waiting) throw Error(ErrorKind::internal, "a queue item cannot leave as waiting");
     return database_.run(
                "UPDATE queue SET state = ?, rollout = ?, build = ?, reason = ?, left_ms = ?"
                " WHERE id = ? AND state = 'waiting'",
-               {to_text(outcome.state), outcome.rollout.str(), outcome.build, outcome.reason, now_ms, id}) >
-           0;
+               {to_text(outcome.state), outcome.rollout.str(), outcome.build, outcome.reason, now_ms, id}) > 0;
 }
 
 void QueueStore::set_build(std::uint64_t id, unsigned build) {
@@ -161,21 +148,18 @@ std::size_t QueueStore::cancel_all(const AppName& app, std::string_view reason, 
 }
 
 std::optional<QueueItem> QueueStore::get(std::uint64_t id) const {
-    const Rows rows =
-        database_.query(fmt::format("SELECT {} FROM queue WHERE id = ?", columns), {storable(id)});
+    const Rows rows = database_.query(fmt::format("SELECT {} FROM queue WHERE id = ?", columns), {storable(id)});
     if (rows.empty()) return std::nullopt;
     return item_of(rows.front());
 }
 
 std::vector<QueueItem> QueueStore::list() const {
-    return items_of(
-        database_.query(fmt::format("SELECT {} FROM queue WHERE state = 'waiting' ORDER BY id", columns)));
+    return items_of(database_.query(fmt::format("SELECT {} FROM queue WHERE state = 'waiting' ORDER BY id", columns)));
 }
 
 std::vector<QueueItem> QueueStore::list(const AppName& app) const {
     return items_of(database_.query(
-        fmt::format("SELECT {} FROM queue WHERE state = 'waiting' AND app = ? ORDER BY id", columns),
-        {app.str()}));
+        fmt::format("SELECT {} FROM queue WHERE state = 'waiting' AND app = ? ORDER BY id", columns), {app.str()}));
 }
 
 std::size_t QueueStore::prune(std::int64_t now_ms) {

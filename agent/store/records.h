@@ -30,8 +30,7 @@ auto stored(std::string_view what, Parse&& parse) -> decltype(parse()) {
     try {
         return parse();
     } catch (const Error& error) {
-        throw Error(ErrorKind::corrupt,
-                    std::string(what) + " in the database cannot be read: " + error.text());
+        throw Error(ErrorKind::corrupt, std::string(what) + " in the database cannot be read: " + error.text());
     }
 }
 

@@ -40,16 +40,11 @@ wire::NodeProgress progress_of(const Row& row) {
 
 std::string_view to_text(RolloutState state) {
     switch (state) {
-        case RolloutState::running:
-            return "running";
-        case RolloutState::succeeded:
-            return "succeeded";
-        case RolloutState::halted:
-            return "halted";
-        case RolloutState::superseded:
-            return "superseded";
-        case RolloutState::held:
-            return "held";
+        case RolloutState::running: return "running";
+        case RolloutState::succeeded: return "succeeded";
+        case RolloutState::halted: return "halted";
+        case RolloutState::superseded: return "superseded";
+        case RolloutState::held: return "held";
     }
     return "held";
 }
@@ -74,8 +69,7 @@ bool RolloutStore::upsert(const RolloutRecord& record) {
             " state = excluded.state, reason = excluded.reason, updated_ms = excluded.updated_ms"
             " WHERE excluded.attempt >= rollouts.attempt",
             {rollout.app.str(), storable(rollout.key.epoch), rollout.key.id.str(), rollout.attempt,
-             json::dump(wire::to_json(rollout)), to_text(record.state), record.reason, record.updated_ms}) >
-        0;
+             json::dump(wire::to_json(rollout)), to_text(record.state), record.reason, record.updated_ms}) > 0;
     if (entered) prune(rollout.app);
     scope.commit();
     return entered;
@@ -97,8 +91,7 @@ std::optional<RolloutRecord> RolloutStore::get(const AppName& app, const Rollout
 
 std::optional<RolloutRecord> RolloutStore::find(const RolloutId& id) const {
     return first_of(database_.query(
-        fmt::format("SELECT {} FROM rollouts WHERE id = ? ORDER BY epoch DESC LIMIT 1", columns),
-        {id.str()}));
+        fmt::format("SELECT {} FROM rollouts WHERE id = ? ORDER BY epoch DESC LIMIT 1", columns), {id.str()}));
 }
 
 std::optional<RolloutRecord> RolloutStore::newest(const AppName& app) const {
@@ -109,17 +102,15 @@ std::optional<RolloutRecord> RolloutStore::newest(const AppName& app) const {
 
 std::optional<RolloutRecord> RolloutStore::newest(const AppName& app, RolloutState state) const {
     return first_of(database_.query(
-        fmt::format(
-            "SELECT {} FROM rollouts WHERE app = ? AND state = ? ORDER BY epoch DESC, id DESC LIMIT 1",
-            columns),
+        fmt::format("SELECT {} FROM rollouts WHERE app = ? AND state = ? ORDER BY epoch DESC, id DESC LIMIT 1",
+                    columns),
         {app.str(), to_text(state)}));
 }
 
 std::vector<RolloutRecord> RolloutStore::list(const AppName& app, std::size_t limit) const {
     std::vector<RolloutRecord> records;
     for (const Row& row : database_.query(
-             fmt::format("SELECT {} FROM rollouts WHERE app = ? ORDER BY epoch DESC, id DESC LIMIT ?",
-                         columns),
+             fmt::format("SELECT {} FROM rollouts WHERE app = ? ORDER BY epoch DESC, id DESC LIMIT ?", columns),
              {app.str(), limit})) {
         records.push_back(record_of(row));
     }
@@ -138,9 +129,8 @@ bool RolloutStore::put_progress(const AppName& app, const wire::NodeProgress& pr
 
 std::vector<wire::NodeProgress> RolloutStore::progress(const AppName& app, const RolloutId& id) const {
     std::vector<wire::NodeProgress> nodes;
-    for (const Row& row :
-         database_.query("SELECT record FROM progress WHERE app = ? AND rollout = ? ORDER BY node",
-                         {app.str(), id.str()})) {
+    for (const Row& row : database_.query("SELECT record FROM progress WHERE app = ? AND rollout = ? ORDER BY node",
+                                          {app.str(), id.str()})) {
         nodes.push_back(progress_of(row));
     }
     return nodes;
@@ -148,23 +138,22 @@ std::vector<wire::NodeProgress> RolloutStore::progress(const AppName& app, const
 
 std::optional<wire::NodeProgress> RolloutStore::progress(const AppName& app, const RolloutId& id,
                                                          const NodeName& node) const {
-    const Rows rows =
-        database_.query("SELECT record FROM progress WHERE app = ? AND rollout = ? AND node = ?",
-                        {app.str(), id.str(), node.str()});
+    const Rows rows = database_.query("SELECT record FROM progress WHERE app = ? AND rollout = ? AND node = ?",
+                                      {app.str(), id.str(), node.str()});
     if (rows.empty()) return std::nullopt;
     return progress_of(rows.front());
 }
 
 std::size_t RolloutStore::prune(const AppName& app) {
     Transaction scope(database_);
-    const Rows oldest = database_.query(
-        "SELECT epoch, id FROM rollouts WHERE app = ? ORDER BY epoch DESC, id DESC LIMIT 1 OFFSET ?",
-        {app.str(), most_per_app - 1});
+    const Rows oldest =
+        database_.query("SELECT epoch, id FROM rollouts WHERE app = ? ORDER BY epoch DESC, id DESC LIMIT 1 OFFSET ?",
+                        {app.str(), most_per_app - 1});
     std::size_t pruned = 0;
     if (!oldest.empty()) {
         const Values bound{app.str(), oldest.front().whole(0), oldest.front().text(1)};
-        pruned = database_.run(
-            "DELETE FROM rollouts WHERE app = ? AND (epoch, id) < (?, ?) AND state <> 'running'", bound);
+        pruned =
+            database_.run("DELETE FROM rollouts WHERE app = ? AND (epoch, id) < (?, ?) AND state <> 'running'", bound);
         database_.run(
             "DELETE FROM progress WHERE app = ? AND (epoch, rollout) < (?, ?) AND NOT EXISTS"
             " (SELECT 1 FROM rollouts WHERE rollouts.app = progress.app AND rollouts.epoch = progress.epoch"

@@ -36,8 +36,8 @@ class RolloutStore {
     /// Enters or replaces it, unless a later attempt of it is known (then false, and nothing changes).
     bool upsert(const RolloutRecord& record);
     /// False when it is not known.
-    bool set_state(const AppName& app, const wire::RolloutKey& key, RolloutState state,
-                   std::string_view reason, std::int64_t now_ms);
+    bool set_state(const AppName& app, const wire::RolloutKey& key, RolloutState state, std::string_view reason,
+                   std::int64_t now_ms);
     [[nodiscard]] std::optional<RolloutRecord> get(const AppName& app, const RolloutId& id) const;
     /// By id alone, whatever its app.
     [[nodiscard]] std::optional<RolloutRecord> find(const RolloutId& id) const;

@@ -82,16 +82,14 @@ const Migration& first_version() {
 }
 
 std::int64_t epoch_ms() {
-    return std::chrono::duration_cast<std::chrono::milliseconds>(
-               std::chrono::system_clock::now().time_since_epoch())
+    return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
         .count();
 }
 
 /// What a new database is given once: its identity, and where the queue's ids begin.
 void enter_birth(Connection& connection) {
     connection.execute("INSERT INTO meta (key, value) VALUES ('state_id', ?)", {to_hex(random_bytes(16))});
-    connection.execute("INSERT INTO meta (key, value) VALUES ('queue_id', ?)",
-                       {fmt::format("{}", epoch_ms())});
+    connection.execute("INSERT INTO meta (key, value) VALUES ('queue_id', ?)", {fmt::format("{}", epoch_ms())});
 }
 
 }  // namespace
@@ -105,12 +103,10 @@ void bring_up_to_date(Connection& connection, const std::filesystem::path& file)
     const std::span<const Migration> steps = migrations();
     const std::uint64_t version = connection.execute("PRAGMA user_version", {}).at(0).count(0);
     if (version > steps.size()) {
-        throw Error(
-            ErrorKind::conflict,
-            fmt::format(
-                "database {} has version {}, made by a newer baton; this one knows versions up to {}: "
-                "install the newer program again, or put back a backup from before it",
-                file.string(), version, steps.size()));
+        throw Error(ErrorKind::conflict,
+                    fmt::format("database {} has version {}, made by a newer baton; this one knows versions up to {}: "
+                                "install the newer program again, or put back a backup from before it",
+                                file.string(), version, steps.size()));
     }
     if (version == 0 && !connection.execute("SELECT name FROM sqlite_schema LIMIT 1", {}).empty()) {
         throw Error(ErrorKind::conflict,

@@ -12,8 +12,7 @@
 namespace baton::config {
 
 std::string Address::text() const {
-    if (host.find(':') != std::string::npos && !host.starts_with('['))
-        return fmt::format("[{}]:{}", host, port);
+    if (host.find(':') != std::string::npos && !host.starts_with('[')) return fmt::format("[{}]:{}", host, port);
     return fmt::format("{}:{}", host, port);
 }
 

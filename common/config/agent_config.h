@@ -70,8 +70,8 @@ struct Traffic {
     TrafficMethod method = TrafficMethod::none;
     Milliseconds drain_timeout{30'000};
     Milliseconds settle{3'000};
-    Milliseconds rejoin_timeout{30'000};  ///< how long the load balancer may take to have the node back
-    bool cut = false;                     ///< after drain_timeout go on all the same, and count what was cut
+    Milliseconds rejoin_timeout{30'000};        ///< how long the load balancer may take to have the node back
+    bool cut = false;                           ///< after drain_timeout go on all the same, and count what was cut
     std::optional<Address> agent_check_listen;  ///< haproxy_agent: where HAProxy's agent-check connects to
     unsigned load_balancers = 1;                ///< how many must have noticed (haproxy_agent, readiness)
     unsigned acknowledged_polls = 2;            ///< polls of each that must have seen the new answer
@@ -79,12 +79,11 @@ struct Traffic {
     std::vector<std::string> haproxy_sockets;   ///< haproxy_socket: paths or host:port of the runtime API
     std::string haproxy_server;                 ///< haproxy_socket: `backend/server`, ${NODE_NAME} expanded
     std::optional<std::filesystem::path> file;  ///< file: exists while the node is out
-    std::string leave_command;  ///< command: sh -c; exit status 0 means the load balancer has acted
+    std::string leave_command;                  ///< command: sh -c; exit status 0 means the load balancer has acted
     std::string rejoin_command;
-    std::uint16_t refuse_port = 0;  ///< refuse: new connections to this port get RST
-    std::uint16_t in_flight_port =
-        0;                       ///< established connections to it are requests in flight; 0: not counted
-    std::string in_flight_host;  ///< the local address of those connections; empty for any
+    std::uint16_t refuse_port = 0;     ///< refuse: new connections to this port get RST
+    std::uint16_t in_flight_port = 0;  ///< established connections to it are requests in flight; 0: not counted
+    std::string in_flight_host;        ///< the local address of those connections; empty for any
 };
 
 struct Credentials {
@@ -118,7 +117,7 @@ enum class OnNewCommit { supersede, queue };
 
 struct RolloutPolicy {
     Share max_unavailable;
-    Share min_healthy{0, false};  ///< nodes that must be serving besides this one; 0: not looked at
+    Share min_healthy{0, false};               ///< nodes that must be serving besides this one; 0: not looked at
     std::optional<unsigned> prepare_ahead{0};  ///< none means `all`
     unsigned canary = 1;
     Milliseconds bake_time{0};
@@ -163,9 +162,7 @@ struct AgentConfig {
     [[nodiscard]] const Node* find_node(const NodeName& name) const;
     /// Error(not_found) that names the known apps.
     [[nodiscard]] const App& app(const AppName& name) const;
-    [[nodiscard]] const Traffic& traffic_of(const App& app) const {
-        return app.traffic ? *app.traffic : traffic;
-    }
+    [[nodiscard]] const Traffic& traffic_of(const App& app) const { return app.traffic ? *app.traffic : traffic; }
 };
 
 }  // namespace baton::config

@@ -18,9 +18,7 @@ namespace {
 constexpr std::size_t most_nodes = 1000;
 constexpr std::size_t most_apps = 500;
 
-bool is_http_url(std::string_view url) {
-    return url.starts_with("http://") || url.starts_with("https://");
-}
+bool is_http_url(std::string_view url) { return url.starts_with("http://") || url.starts_with("https://"); }
 
 void read_jenkins(Fields& node, std::optional<JenkinsNode>& target) {
     const auto* map = node.value("jenkins");
@@ -34,11 +32,9 @@ void read_jenkins(Fields& node, std::optional<JenkinsNode>& target) {
     fields.path("token_file", jenkins.token_file);
     fields.finish();
     if (!jenkins.url.empty() && !is_http_url(jenkins.url)) {
-        fields.fault("url",
-                     fmt::format("'url': '{}' is not http:// or https://", shown(mask_url(jenkins.url))));
+        fields.fault("url", fmt::format("'url': '{}' is not http:// or https://", shown(mask_url(jenkins.url))));
     }
-    if (mask_url(jenkins.url) != jenkins.url)
-        fields.fault("url", "'url' holds a secret: use 'user' and 'token_file'");
+    if (mask_url(jenkins.url) != jenkins.url) fields.fault("url", "'url' holds a secret: use 'user' and 'token_file'");
     if (!jenkins.user.empty() && jenkins.token_file.empty())
         fields.require("token_file", "the file with the user's API token");
     target = std::move(jenkins);
@@ -53,9 +49,8 @@ Node read_node(const yaml::Value& item, std::size_t number, yaml::Report& report
     if (!name.empty() && !is_valid_name(name)) {
         fields.fault(
             "name",
-            fmt::format(
-                "'{}' is not a name for a node (write small letters, digits, '.', '_', '-', at most 63)",
-                shown(name)));
+            fmt::format("'{}' is not a name for a node (write small letters, digits, '.', '_', '-', at most 63)",
+                        shown(name)));
     }
     node.name = NodeName(name);
     std::optional<Address> address;
@@ -65,9 +60,8 @@ Node read_node(const yaml::Value& item, std::size_t number, yaml::Report& report
         node.address = *address;
         fields.check_variables("address", address->host, {});
         if (address->host == "0.0.0.0" || address->host == "::") {
-            fields.fault("address",
-                         fmt::format("'address' must be one that the other nodes can reach, got '{}'",
-                                     address->text()));
+            fields.fault("address", fmt::format("'address' must be one that the other nodes can reach, got '{}'",
+                                                address->text()));
         }
     }
     fields.choice("role", node.role, node_role_names);
@@ -85,9 +79,9 @@ void check_chain(Fields& chain, const std::vector<Node>& nodes, const std::vecto
             if (text.empty()) return;
             const auto [earlier, added] = seen.emplace(text, i);
             if (!added) {
-                chain.report().fault(
-                    places[i], fmt::format("the {} '{}' is already that of node {} in line {}", what,
-                                           shown(text), earlier->second + 1, places[earlier->second].line));
+                chain.report().fault(places[i],
+                                     fmt::format("the {} '{}' is already that of node {} in line {}", what, shown(text),
+                                                 earlier->second + 1, places[earlier->second].line));
             }
         };
         twice(names, nodes[i].name.str(), "name");
@@ -99,10 +93,9 @@ void check_chain(Fields& chain, const std::vector<Node>& nodes, const std::vecto
     if (!nodes.empty() && members == 0)
         chain.fault("nodes", "'nodes' has witnesses only, expected a member that deploys");
     if (members == 2 && !witness) {
-        chain.warn(
-            "nodes",
-            "two members and no witness: when one is dead, the other has no majority and deploys nothing "
-            "(add a third agent with 'role: witness' on any other machine)");
+        chain.warn("nodes",
+                   "two members and no witness: when one is dead, the other has no majority and deploys nothing "
+                   "(add a third agent with 'role: witness' on any other machine)");
     }
 }
 
@@ -149,8 +142,7 @@ Security read_security(Fields& top) {
     if (map == nullptr) return security;
     Fields fields(*map, "'security'", top.where("security"), top.report());
     fields.path("cluster_key_file", security.cluster_key_file);
-    fields.require("cluster_key_file",
-                   "the file of the key that signs what agents say (make one with: baton keygen)");
+    fields.require("cluster_key_file", "the file of the key that signs what agents say (make one with: baton keygen)");
     fields.path("tokens_file", security.tokens_file);
     fields.choice("anonymous", security.anonymous, anonymous_names);
     read_tls(fields, security.tls);
@@ -167,8 +159,7 @@ std::map<AppName, App> read_apps(Fields& top) {
         return apps;
     }
     if (map->entries.size() > most_apps) {
-        top.fault("apps",
-                  fmt::format("'apps' has {} apps, at most {} are allowed", map->entries.size(), most_apps));
+        top.fault("apps", fmt::format("'apps' has {} apps, at most {} are allowed", map->entries.size(), most_apps));
         return apps;
     }
     for (const auto& entry : map->entries) apps.emplace(AppName(entry.key), read_app(entry, top.report()));
@@ -177,15 +168,13 @@ std::map<AppName, App> read_apps(Fields& top) {
 
 /// What one section cannot see by itself.
 void cross_check(Fields& top, const AgentConfig& config) {
-    const auto members =
-        static_cast<std::size_t>(std::ranges::count(config.nodes, NodeRole::member, &Node::role));
+    const auto members = static_cast<std::size_t>(std::ranges::count(config.nodes, NodeRole::member, &Node::role));
     std::map<std::string, std::string> directories;
     for (const auto& [name, app] : config.apps) {
         const unsigned lanes = app.rollout.max_unavailable.of(members);
         if (members > 1 && lanes >= members) {
-            top.warn("apps",
-                     fmt::format("app '{}': 'max_unavailable' lets all {} nodes be out of service at once",
-                                 name, members));
+            top.warn("apps", fmt::format("app '{}': 'max_unavailable' lets all {} nodes be out of service at once",
+                                         name, members));
         }
         const unsigned needed = app.rollout.min_healthy.count == 0 ? 0 : app.rollout.min_healthy.of(members);
         if (members > 0 && needed >= members) {
@@ -197,27 +186,24 @@ void cross_check(Fields& top, const AgentConfig& config) {
         const auto directory = expand(app.deploy_to.lexically_normal().string(), {{"APP", name.str()}});
         const auto [earlier, added] = directories.emplace(directory, name.str());
         if (!added) {
-            top.fault("apps",
-                      fmt::format("apps '{}' and '{}' both have 'deploy_to: {}', expected one directory each",
-                                  earlier->second, name, shown(directory)));
+            top.fault("apps", fmt::format("apps '{}' and '{}' both have 'deploy_to: {}', expected one directory each",
+                                          earlier->second, name, shown(directory)));
         }
     }
 }
 
-json::Value canonical(const Share& share) {
-    return fmt::format("{}{}", share.count, share.percent ? "%" : "");
-}
+json::Value canonical(const Share& share) { return fmt::format("{}{}", share.count, share.percent ? "%" : ""); }
 
 /// What all peers must see alike for the protocol's promises: the chain, and each app's code and policy.
 /// Paths, ports of the load balancer and the like may differ without harm while a new file is being spread.
 std::string hash_of(const AgentConfig& config) {
     json::Value nodes = json::Value::array();
     for (const auto& node : config.nodes) {
-        nodes.push_back({{"name", node.name.str()},
-                         {"address", node.address.text()},
-                         {"role", name_of(node_role_names, node.role)},
-                         {"jenkins", node.jenkins ? json::Value(node.jenkins->url + " " + node.jenkins->job)
-                                                  : json::Value()}});
+        nodes.push_back(
+            {{"name", node.name.str()},
+             {"address", node.address.text()},
+             {"role", name_of(node_role_names, node.role)},
+             {"jenkins", node.jenkins ? json::Value(node.jenkins->url + " " + node.jenkins->job) : json::Value()}});
     }
     json::Value apps = json::Value::object();
     for (const auto& [name, app] : config.apps) {

@@ -24,9 +24,8 @@ void read_credentials(Fields& app, Credentials& credentials) {
     fields.path("known_hosts_file", credentials.known_hosts_file);
     fields.finish();
     if (credentials.password_file && credentials.ssh_key_file) {
-        fields.fault(
-            "ssh_key_file",
-            "'password_file' and 'ssh_key_file' exclude each other: a password is for https, a key for ssh");
+        fields.fault("ssh_key_file",
+                     "'password_file' and 'ssh_key_file' exclude each other: a password is for https, a key for ssh");
     }
     if (credentials.password_file && credentials.username.empty())
         fields.require("username", "the name that the password belongs to");
@@ -48,16 +47,14 @@ void read_triggers(Fields& app, Triggers& triggers) {
     fields.lines("webhook_secret_file", files);
     for (const auto& file : files) {
         if (!file.starts_with('/')) {
-            fields.fault(
-                "webhook_secret_file",
-                fmt::format("'webhook_secret_file' must be an absolute path, got '{}'", shown(file)));
+            fields.fault("webhook_secret_file",
+                         fmt::format("'webhook_secret_file' must be an absolute path, got '{}'", shown(file)));
         }
         triggers.webhook_secret_files.emplace_back(file);
     }
     if (files.size() > most_secret_files) {
-        fields.fault("webhook_secret_file",
-                     fmt::format("'webhook_secret_file' names {} files, at most {} are allowed", files.size(),
-                                 most_secret_files));
+        fields.fault("webhook_secret_file", fmt::format("'webhook_secret_file' names {} files, at most {} are allowed",
+                                                        files.size(), most_secret_files));
     }
     fields.path("token_file", triggers.token_file);
     fields.duration("quiet_period", triggers.quiet_period);
@@ -78,10 +75,9 @@ void read_rollout(Fields& app, RolloutPolicy& policy) {
         if (count && *count <= 10'000) {
             policy.prepare_ahead = static_cast<unsigned>(*count);
         } else {
-            fields.fault(
-                "prepare_ahead",
-                fmt::format("'prepare_ahead' must be a whole number of nodes or all, got '{}'",
-                            ahead->kind == yaml::Kind::scalar ? shown(ahead->text) : "a list or map"));
+            fields.fault("prepare_ahead",
+                         fmt::format("'prepare_ahead' must be a whole number of nodes or all, got '{}'",
+                                     ahead->kind == yaml::Kind::scalar ? shown(ahead->text) : "a list or map"));
         }
     }
     fields.whole("canary", policy.canary, 0, 10'000);
@@ -101,29 +97,24 @@ bool is_parameter_name(std::string_view name) {
 
 void check_parameter(Fields& fields, const Parameter& parameter) {
     if (!parameter.name.empty() && !is_parameter_name(parameter.name)) {
-        fields.fault(
-            "name",
-            fmt::format("'name': '{}' cannot be an environment variable (write letters, digits and _)",
-                        shown(parameter.name)));
+        fields.fault("name", fmt::format("'name': '{}' cannot be an environment variable (write letters, digits and _)",
+                                         shown(parameter.name)));
     }
-    if (parameter.name.starts_with("BATON_"))
-        fields.fault("name", "names that begin with BATON_ are the agent's own");
+    if (parameter.name.starts_with("BATON_")) fields.fault("name", "names that begin with BATON_ are the agent's own");
     if (parameter.type == Parameter::Type::password && fields.has("default_value")) {
-        fields.fault("default_value",
-                     "a password has no 'default_value': a secret never stands in this file");
+        fields.fault("default_value", "a password has no 'default_value': a secret never stands in this file");
     }
     if (parameter.type == Parameter::Type::boolean && fields.has("default_value") &&
         parameter.default_value != "true" && parameter.default_value != "false") {
-        fields.fault("default_value",
-                     fmt::format("'default_value' of a boolean must be true or false, got '{}'",
-                                 shown(parameter.default_value)));
+        fields.fault("default_value", fmt::format("'default_value' of a boolean must be true or false, got '{}'",
+                                                  shown(parameter.default_value)));
     }
     if (parameter.type == Parameter::Type::choice) {
         if (parameter.choices.empty()) fields.require("choices", "the list of what may be chosen");
         if (fields.has("default_value") &&
             std::ranges::find(parameter.choices, parameter.default_value) == parameter.choices.end()) {
-            fields.fault("default_value", fmt::format("'default_value': '{}' is none of the choices",
-                                                      shown(parameter.default_value)));
+            fields.fault("default_value",
+                         fmt::format("'default_value': '{}' is none of the choices", shown(parameter.default_value)));
         }
     } else if (fields.has("choices")) {
         fields.fault("choices", "'choices' belongs to 'type: choice'");
@@ -156,10 +147,9 @@ void read_parameters(Fields& app, std::vector<Parameter>& parameters) {
 
 /// What git would read as an option or refuse as a ref, and what a shell or a URL would need quoted.
 bool is_branch(std::string_view name) {
-    if (name.empty() || name.size() > 200 || name.front() == '-' || name.front() == '/' ||
-        name.back() == '/' || name.back() == '.' || name.find("..") != std::string_view::npos ||
-        name.find("//") != std::string_view::npos || name.find("@{") != std::string_view::npos ||
-        name.ends_with(".lock")) {
+    if (name.empty() || name.size() > 200 || name.front() == '-' || name.front() == '/' || name.back() == '/' ||
+        name.back() == '.' || name.find("..") != std::string_view::npos || name.find("//") != std::string_view::npos ||
+        name.find("@{") != std::string_view::npos || name.ends_with(".lock")) {
         return false;
     }
     return std::ranges::all_of(name, [](char c) {
@@ -193,14 +183,11 @@ void check_app(Fields& fields, const App& app, const std::string& pipeline) {
     if (!is_branch(app.branch)) {
         fields.fault("branch", fmt::format("'branch': '{}' is not the name of a branch", shown(app.branch)));
     }
-    if (pipeline.ends_with('/'))
-        fields.fault("pipeline", "'pipeline' must name a file inside the repository");
+    if (pipeline.ends_with('/')) fields.fault("pipeline", "'pipeline' must name a file inside the repository");
     fields.check_variables("deploy_to", app.deploy_to.string(), {"NODE_NAME", "APP", "NODE_ADDRESS"});
-    if (app.deploy_to == "/")
-        fields.fault("deploy_to", "'deploy_to' must be a directory of the app's own, got '/'");
+    if (app.deploy_to == "/") fields.fault("deploy_to", "'deploy_to' must be a directory of the app's own, got '/'");
     if (app.verify_commit == VerifyCommit::ssh && !app.allowed_signers_file) {
-        fields.fault("verify_commit",
-                     "'verify_commit: ssh' needs 'allowed_signers_file', the keys that may sign");
+        fields.fault("verify_commit", "'verify_commit: ssh' needs 'allowed_signers_file', the keys that may sign");
     }
 }
 
@@ -212,9 +199,8 @@ App read_app(const yaml::Entry& entry, yaml::Report& report) {
     if (!is_valid_name(entry.key)) {
         report.fault(
             entry.at,
-            fmt::format(
-                "'{}' is not a name for an app (write small letters, digits, '.', '_', '-', at most 63)",
-                shown(entry.key)));
+            fmt::format("'{}' is not a name for an app (write small letters, digits, '.', '_', '-', at most 63)",
+                        shown(entry.key)));
     }
     const std::string what = fmt::format("app '{}'", shown(entry.key));
     Fields fields(entry.value, what, entry.at, report);
@@ -230,8 +216,7 @@ App read_app(const yaml::Entry& entry, yaml::Report& report) {
     read_triggers(fields, app.triggers);
     read_rollout(fields, app.rollout);
     if (const auto* traffic = fields.value("traffic")) {
-        app.traffic =
-            read_traffic(*traffic, fmt::format("'traffic' of {}", what), fields.where("traffic"), report);
+        app.traffic = read_traffic(*traffic, fmt::format("'traffic' of {}", what), fields.where("traffic"), report);
     }
     read_parameters(fields, app.parameters);
     fields.choice("verify_commit", app.verify_commit, verify_commit_names);

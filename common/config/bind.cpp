@@ -21,8 +21,7 @@ void expand_traffic(Traffic& traffic, const Variables& variables) {
 }
 
 bool names_the_app(const Traffic& traffic) {
-    std::string all = traffic.haproxy_server + traffic.in_flight_host +
-                      (traffic.file ? traffic.file->string() : "") +
+    std::string all = traffic.haproxy_server + traffic.in_flight_host + (traffic.file ? traffic.file->string() : "") +
                       (traffic.agent_check_listen ? traffic.agent_check_listen->host : "") +
                       join(traffic.haproxy_sockets, " ");
     const auto used = variables_in(all);
@@ -38,8 +37,8 @@ void bind_to_node(AgentConfig& config, const NodeName& self) {
         for (const auto& each : config.nodes) known.push_back(each.name.str());
         const auto near = nearest(self.str(), known);
         throw Error(ErrorKind::not_found,
-                    fmt::format("the chain has no node '{}' (known: {}{})", shown(self.str()),
-                                join(known, ", "), near ? fmt::format("; did you mean '{}'?", *near) : ""));
+                    fmt::format("the chain has no node '{}' (known: {}{})", shown(self.str()), join(known, ", "),
+                                near ? fmt::format("; did you mean '{}'?", *near) : ""));
     }
     config.self = self;
     Variables variables{{"NODE_NAME", self.str()}, {"NODE_ADDRESS", node->address.host}};
@@ -56,8 +55,7 @@ void bind_to_node(AgentConfig& config, const NodeName& self) {
     expand_traffic(config.traffic, variables);
 }
 
-AgentConfig load_for_this_node(const std::filesystem::path& path,
-                               const std::optional<std::string>& node_argument) {
+AgentConfig load_for_this_node(const std::filesystem::path& path, const std::optional<std::string>& node_argument) {
     AgentConfig config = load_agent_config(path);
     bind_to_node(config, identify(config, node_argument));
     return config;

@@ -39,8 +39,7 @@ std::string expand(std::string_view text, const Variables& variables) {
 std::vector<std::string> variables_in(std::string_view text) {
     std::vector<std::string> names;
     scan(
-        text, [](std::string_view) {},
-        [&](std::string_view name, std::string_view) { names.emplace_back(name); });
+        text, [](std::string_view) {}, [&](std::string_view name, std::string_view) { names.emplace_back(name); });
     return names;
 }
 

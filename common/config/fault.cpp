@@ -14,8 +14,7 @@ namespace {
 constexpr std::size_t most_faults_shown = 50;
 
 std::vector<Fault> in_order(std::vector<Fault> faults) {
-    std::ranges::stable_sort(faults, {},
-                             [](const Fault& fault) { return std::tuple(fault.line, fault.column); });
+    std::ranges::stable_sort(faults, {}, [](const Fault& fault) { return std::tuple(fault.line, fault.column); });
     return faults;
 }
 

@@ -13,16 +13,11 @@ namespace {
 
 std::string kind_of(const yaml::Value& value) {
     switch (value.kind) {
-        case yaml::Kind::sequence:
-            return "a list";
-        case yaml::Kind::map:
-            return "a map";
-        case yaml::Kind::null:
-            return "nothing";
-        case yaml::Kind::scalar:
-            return fmt::format("'{}'", shown(value.text));
-        case yaml::Kind::broken:
-            break;
+        case yaml::Kind::sequence: return "a list";
+        case yaml::Kind::map: return "a map";
+        case yaml::Kind::null: return "nothing";
+        case yaml::Kind::scalar: return fmt::format("'{}'", shown(value.text));
+        case yaml::Kind::broken: break;
     }
     return "something else";
 }
@@ -36,15 +31,12 @@ bool names_a_secret(std::string_view key) {
 }
 
 bool has_control(std::string_view text) {
-    return std::ranges::any_of(text,
-                               [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
+    return std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
 }
 
 }  // namespace
 
-std::string shown(std::string_view text) {
-    return escape_control(first_line(text, 80));
-}
+std::string shown(std::string_view text) { return escape_control(first_line(text, 80)); }
 
 std::optional<Address> parse_address(std::string_view text) {
     const auto colon = text.rfind(':');
@@ -116,8 +108,7 @@ const yaml::Value* Fields::scalar(std::string_view key, std::string_view expecte
     return found;
 }
 
-std::optional<std::string> Fields::line_of(std::string_view key, const yaml::Value& item,
-                                           bool several_lines) {
+std::optional<std::string> Fields::line_of(std::string_view key, const yaml::Value& item, bool several_lines) {
     if (item.kind == yaml::Kind::broken) return std::nullopt;
     if (item.kind != yaml::Kind::scalar) {
         report_.fault(item.at, fmt::format("'{}' must be a string, got {}", key, kind_of(item)));
@@ -128,8 +119,8 @@ std::optional<std::string> Fields::line_of(std::string_view key, const yaml::Val
         return std::nullopt;
     }
     if (!several_lines && has_control(item.text)) {
-        report_.fault(item.at, fmt::format("'{}' must be one line without control characters, got '{}'", key,
-                                           shown(item.text)));
+        report_.fault(item.at,
+                      fmt::format("'{}' must be one line without control characters, got '{}'", key, shown(item.text)));
         return std::nullopt;
     }
     return item.text;
@@ -187,8 +178,7 @@ void Fields::inner_path(std::string_view key, std::string& target) {
     if (text.empty()) return;
     const auto parts = split(text, '/');
     if (text.front() == '/' || std::ranges::find(parts, "..") != parts.end()) {
-        report_.fault(where(key),
-                      fmt::format("'{}' must be a relative path without '..', got '{}'", key, shown(text)));
+        report_.fault(where(key), fmt::format("'{}' must be a relative path without '..', got '{}'", key, shown(text)));
         return;
     }
     target = text;
@@ -215,11 +205,11 @@ void Fields::duration(std::string_view key, Milliseconds& target, Milliseconds l
     if (found == nullptr) return;
     const auto duration = parse_duration(found->text);
     if (!duration) {
-        report_.fault(found->at, fmt::format("'{}': '{}' is not a duration (write 10m, 90s, 1h30m)", key,
-                                             shown(found->text)));
+        report_.fault(found->at,
+                      fmt::format("'{}': '{}' is not a duration (write 10m, 90s, 1h30m)", key, shown(found->text)));
     } else if (*duration < least) {
-        report_.fault(found->at, fmt::format("'{}' must be {} or more, got '{}'", key, to_text(least),
-                                             shown(found->text)));
+        report_.fault(found->at,
+                      fmt::format("'{}' must be {} or more, got '{}'", key, to_text(least), shown(found->text)));
     } else {
         target = *duration;
     }
@@ -250,10 +240,9 @@ void Fields::share(std::string_view key, Share& target, unsigned least) {
     const std::uint64_t most = percent ? 100 : 10'000;
     const unsigned at_least = percent ? 1 : least;
     if (!number || *number < at_least || *number > most) {
-        report_.fault(
-            found->at,
-            fmt::format("'{}' must be a whole number of {} or more or a share such as 25%, got '{}'", key,
-                        least, shown(found->text)));
+        report_.fault(found->at,
+                      fmt::format("'{}' must be a whole number of {} or more or a share such as 25%, got '{}'", key,
+                                  least, shown(found->text)));
         return;
     }
     target = Share{static_cast<unsigned>(*number), percent};
@@ -265,35 +254,31 @@ void Fields::address(std::string_view key, std::optional<Address>& target) {
     if (auto address = parse_address(found->text)) {
         target = std::move(address);
     } else {
-        report_.fault(
-            found->at,
-            fmt::format("'{}': '{}' is not host:port (write \"10.0.0.11:7070\", \"[fd00::1]:7070\")", key,
-                        shown(found->text)));
+        report_.fault(found->at,
+                      fmt::format("'{}': '{}' is not host:port (write \"10.0.0.11:7070\", \"[fd00::1]:7070\")", key,
+                                  shown(found->text)));
     }
 }
 
-std::optional<std::uint64_t> Fields::whole_value(std::string_view key, std::uint64_t least,
-                                                 std::uint64_t most) {
+std::optional<std::uint64_t> Fields::whole_value(std::string_view key, std::uint64_t least, std::uint64_t most) {
     const auto* found = scalar(key, "a whole number");
     if (found == nullptr) return std::nullopt;
     const auto number = found->quoted ? std::nullopt : parse_whole(found->text);
     if (number && *number >= least && *number <= most) return number;
-    const auto range = most >= std::numeric_limits<std::uint32_t>::max()
-                           ? fmt::format("{} or more", least)
-                           : fmt::format("{} to {}", least, most);
+    const auto range = most >= std::numeric_limits<std::uint32_t>::max() ? fmt::format("{} or more", least)
+                                                                         : fmt::format("{} to {}", least, most);
     report_.fault(found->at,
                   fmt::format("'{}' must be a whole number of {}, got '{}'", key, range, shown(found->text)));
     return std::nullopt;
 }
 
-void Fields::refuse_choice(std::string_view key, const yaml::Value& found,
-                           const std::vector<std::string>& known) {
+void Fields::refuse_choice(std::string_view key, const yaml::Value& found, const std::vector<std::string>& known) {
     std::string hint;
     if (found.kind == yaml::Kind::scalar) {
         if (const auto near = nearest(found.text, known)) hint = fmt::format(" (did you mean '{}'?)", *near);
     }
-    report_.fault(where(key), fmt::format("'{}' must be one of {}, got {}{}", key, join(known, ", "),
-                                          kind_of(found), hint));
+    report_.fault(where(key),
+                  fmt::format("'{}' must be one of {}, got {}{}", key, join(known, ", "), kind_of(found), hint));
 }
 
 void Fields::each(std::string_view key, std::size_t most,
@@ -301,13 +286,13 @@ void Fields::each(std::string_view key, std::size_t most,
     const auto* found = value(key);
     if (found == nullptr) return;
     if (found->kind != yaml::Kind::sequence) {
-        report_.fault(where(key), fmt::format("'{}' must be a list, got {} (each item begins with '- ')", key,
-                                              kind_of(*found)));
+        report_.fault(where(key),
+                      fmt::format("'{}' must be a list, got {} (each item begins with '- ')", key, kind_of(*found)));
         return;
     }
     if (found->items.size() > most) {
-        report_.fault(where(key), fmt::format("'{}' has {} items, at most {} are allowed", key,
-                                              found->items.size(), most));
+        report_.fault(where(key),
+                      fmt::format("'{}' has {} items, at most {} are allowed", key, found->items.size(), most));
         return;
     }
     std::size_t number = 0;
@@ -317,8 +302,7 @@ void Fields::each(std::string_view key, std::size_t most,
     }
 }
 
-void Fields::check_variables(std::string_view key, std::string_view text,
-                             const std::vector<std::string>& known) {
+void Fields::check_variables(std::string_view key, std::string_view text, const std::vector<std::string>& known) {
     for (const auto& name : variables_in(text)) {
         if (std::ranges::find(known, name) != known.end()) continue;
         if (known.empty()) {
@@ -326,9 +310,9 @@ void Fields::check_variables(std::string_view key, std::string_view text,
             continue;
         }
         const auto near = nearest(name, known);
-        report_.fault(where(key), fmt::format("'{}': unknown variable '${{{}}}', expected one of {}{}", key,
-                                              shown(name), join(known, ", "),
-                                              near ? fmt::format(" (did you mean '{}'?)", *near) : ""));
+        report_.fault(where(key),
+                      fmt::format("'{}': unknown variable '${{{}}}', expected one of {}{}", key, shown(name),
+                                  join(known, ", "), near ? fmt::format(" (did you mean '{}'?)", *near) : ""));
     }
 }
 
@@ -343,10 +327,9 @@ void Fields::finish() {
         if (names_a_secret(entry.key)) {
             report_.fault(
                 entry.at,
-                fmt::format(
-                    "unknown key '{}' in {}: a secret never stands in this file{}", shown(entry.key), what_,
-                    file_key.empty() ? " (only keys that end in '_file' name one)"
-                                     : fmt::format(", write it to a file and name that in '{}'", file_key)));
+                fmt::format("unknown key '{}' in {}: a secret never stands in this file{}", shown(entry.key), what_,
+                            file_key.empty() ? " (only keys that end in '_file' name one)"
+                                             : fmt::format(", write it to a file and name that in '{}'", file_key)));
             continue;
         }
         const auto near = nearest(entry.key, known_);

@@ -72,8 +72,7 @@ class Fields {
         refuse_choice(key, *found, known);
     }
     /// Calls `read` for each item of a list, with the item's number from 1.
-    void each(std::string_view key, std::size_t most,
-              const std::function<void(const yaml::Value&, std::size_t)>& read);
+    void each(std::string_view key, std::size_t most, const std::function<void(const yaml::Value&, std::size_t)>& read);
 
     /// Reports every `${NAME}` in `text` that is not in `known`.
     void check_variables(std::string_view key, std::string_view text, const std::vector<std::string>& known);

@@ -25,9 +25,7 @@ std::string canonical(const std::string& host) {
     return text.substr(0, text.find('%'));
 }
 
-std::string without_domain(const std::string& host) {
-    return host.substr(0, host.find('.'));
-}
+std::string without_domain(const std::string& host) { return host.substr(0, host.find('.')); }
 
 bool is_host(const Node& node, const std::string& host_name) {
     if (host_name.empty()) return false;
@@ -47,9 +45,8 @@ bool is_host(const Node& node, const std::string& host_name) {
 }
 
 std::string compared(const AgentConfig& config, const Machine& machine) {
-    std::string text =
-        fmt::format("\n  this machine: host name '{}', addresses {}", escape_control(machine.host_name),
-                    machine.addresses.empty() ? "none" : join(machine.addresses, ", "));
+    std::string text = fmt::format("\n  this machine: host name '{}', addresses {}", escape_control(machine.host_name),
+                                   machine.addresses.empty() ? "none" : join(machine.addresses, ", "));
     for (const auto& node : config.nodes)
         text += fmt::format("\n  node '{}': address {}", node.name, node.address.text());
     return text + "\nSay which one it is with --node NAME or BATON_NODE.";
@@ -77,8 +74,8 @@ NodeName find_self(const AgentConfig& config, const Machine& machine) {
     std::vector<const Node*> by_name;
     for (const auto& node : config.nodes) {
         const std::string host = canonical(node.address.host);
-        const bool own = std::ranges::any_of(
-            machine.addresses, [&](const std::string& each) { return canonical(each) == host; });
+        const bool own =
+            std::ranges::any_of(machine.addresses, [&](const std::string& each) { return canonical(each) == host; });
         if (own) by_address.push_back(&node);
         if (is_host(node, machine.host_name)) by_name.push_back(&node);
     }
@@ -86,8 +83,7 @@ NodeName find_self(const AgentConfig& config, const Machine& machine) {
     // Several nodes on one machine: its name may still tell, but only among those.
     std::vector<const Node*> left = by_name;
     if (!by_address.empty()) {
-        std::erase_if(
-            left, [&](const Node* node) { return std::ranges::find(by_address, node) == by_address.end(); });
+        std::erase_if(left, [&](const Node* node) { return std::ranges::find(by_address, node) == by_address.end(); });
     }
     if (left.size() == 1) return left.front()->name;
     const auto& several = left.empty() ? by_address : left;
@@ -97,8 +93,8 @@ NodeName find_self(const AgentConfig& config, const Machine& machine) {
     }
     std::vector<std::string> names;
     for (const Node* node : several) names.push_back(node->name.str());
-    throw Error(ErrorKind::conflict, fmt::format("this machine could be {} of the chain's nodes: {}{}",
-                                                 names.size(), join(names, ", "), compared(config, machine)));
+    throw Error(ErrorKind::conflict, fmt::format("this machine could be {} of the chain's nodes: {}{}", names.size(),
+                                                 join(names, ", "), compared(config, machine)));
 }
 
 NodeName identify(const AgentConfig& config, const std::optional<std::string>& argument) {
@@ -115,9 +111,9 @@ NodeName identify(const AgentConfig& config, const std::optional<std::string>& a
     std::vector<std::string> known;
     for (const auto& node : config.nodes) known.push_back(node.name.str());
     const auto near = nearest(given, known);
-    throw Error(ErrorKind::not_found, fmt::format("{}: the chain has no node '{}' (known: {}{})", source,
-                                                  escape_control(first_line(given)), join(known, ", "),
-                                                  near ? fmt::format("; did you mean '{}'?", *near) : ""));
+    throw Error(ErrorKind::not_found,
+                fmt::format("{}: the chain has no node '{}' (known: {}{})", source, escape_control(first_line(given)),
+                            join(known, ", "), near ? fmt::format("; did you mean '{}'?", *near) : ""));
 }
 
 }  // namespace baton::config

@@ -18,23 +18,21 @@ inline constexpr std::array node_role_names{NameOf<NodeRole>{"member", NodeRole:
                                             NameOf<NodeRole>{"witness", NodeRole::witness}};
 inline constexpr std::array anonymous_names{NameOf<Anonymous>{"none", Anonymous::none},
                                             NameOf<Anonymous>{"read", Anonymous::read}};
-inline constexpr std::array traffic_method_names{
-    NameOf<TrafficMethod>{"none", TrafficMethod::none},
-    NameOf<TrafficMethod>{"readiness", TrafficMethod::readiness},
-    NameOf<TrafficMethod>{"haproxy_agent", TrafficMethod::haproxy_agent},
-    NameOf<TrafficMethod>{"haproxy_socket", TrafficMethod::haproxy_socket},
-    NameOf<TrafficMethod>{"refuse", TrafficMethod::refuse},
-    NameOf<TrafficMethod>{"file", TrafficMethod::file},
-    NameOf<TrafficMethod>{"command", TrafficMethod::command}};
+inline constexpr std::array traffic_method_names{NameOf<TrafficMethod>{"none", TrafficMethod::none},
+                                                 NameOf<TrafficMethod>{"readiness", TrafficMethod::readiness},
+                                                 NameOf<TrafficMethod>{"haproxy_agent", TrafficMethod::haproxy_agent},
+                                                 NameOf<TrafficMethod>{"haproxy_socket", TrafficMethod::haproxy_socket},
+                                                 NameOf<TrafficMethod>{"refuse", TrafficMethod::refuse},
+                                                 NameOf<TrafficMethod>{"file", TrafficMethod::file},
+                                                 NameOf<TrafficMethod>{"command", TrafficMethod::command}};
 inline constexpr std::array verify_commit_names{NameOf<VerifyCommit>{"none", VerifyCommit::none},
                                                 NameOf<VerifyCommit>{"ssh", VerifyCommit::ssh},
                                                 NameOf<VerifyCommit>{"gpg", VerifyCommit::gpg}};
-inline constexpr std::array parameter_type_names{
-    NameOf<Parameter::Type>{"string", Parameter::Type::string},
-    NameOf<Parameter::Type>{"text", Parameter::Type::text},
-    NameOf<Parameter::Type>{"boolean", Parameter::Type::boolean},
-    NameOf<Parameter::Type>{"choice", Parameter::Type::choice},
-    NameOf<Parameter::Type>{"password", Parameter::Type::password}};
+inline constexpr std::array parameter_type_names{NameOf<Parameter::Type>{"string", Parameter::Type::string},
+                                                 NameOf<Parameter::Type>{"text", Parameter::Type::text},
+                                                 NameOf<Parameter::Type>{"boolean", Parameter::Type::boolean},
+                                                 NameOf<Parameter::Type>{"choice", Parameter::Type::choice},
+                                                 NameOf<Parameter::Type>{"password", Parameter::Type::password}};
 inline constexpr std::array on_failure_names{NameOf<OnFailure>{"halt", OnFailure::halt},
                                              NameOf<OnFailure>{"rollback", OnFailure::rollback}};
 inline constexpr std::array on_new_commit_names{NameOf<OnNewCommit>{"supersede", OnNewCommit::supersede},

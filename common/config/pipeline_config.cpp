@@ -6,8 +6,6 @@
 
 namespace baton::config {
 
-bool Pipeline::has_once_steps() const {
-    return std::ranges::any_of(migrate, &Step::once);
-}
+bool Pipeline::has_once_steps() const { return std::ranges::any_of(migrate, &Step::once); }
 
 }  // namespace baton::config

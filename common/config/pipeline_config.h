@@ -16,17 +16,16 @@ namespace baton::config {
 struct Step {
     enum class Kind { run, virtualenv };
     Kind kind = Kind::run;
-    std::string name;     ///< as given, else the command's first line
-    std::string command;  ///< run: for `sh -c`, as written; virtualenv: the requirements file
+    std::string name;                         ///< as given, else the command's first line
+    std::string command;                      ///< run: for `sh -c`, as written; virtualenv: the requirements file
     std::string python = "/usr/bin/python3";  ///< virtualenv: the interpreter
     Milliseconds timeout{30 * 60 * 1000};
     std::map<std::string, std::string> env;
-    std::string workdir;  ///< relative to the workspace (prepare, test) or the release (migrate, switch)
+    std::string workdir;                ///< relative to the workspace (prepare, test) or the release (migrate, switch)
     std::vector<std::string> junit;     ///< glob patterns of reports, relative to the workspace
     std::optional<unsigned> min_tests;  ///< none: 90 % of the last green run
     bool once = false;                  ///< migrate only: succeeds at most once in the whole chain
-    bool keep_processes =
-        false;  ///< stop and restart only: the daemons that it started live on when it exits with 0
+    bool keep_processes = false;  ///< stop and restart only: the daemons that it started live on when it exits with 0
 };
 
 enum class Publish { symlink, rsync };

@@ -21,16 +21,11 @@ enum class Place { prepare, test, migrate, stop, restart };
 
 std::string_view name_of(Place place) {
     switch (place) {
-        case Place::prepare:
-            return "prepare";
-        case Place::test:
-            return "test";
-        case Place::migrate:
-            return "migrate";
-        case Place::stop:
-            return "stop";
-        case Place::restart:
-            return "restart";
+        case Place::prepare: return "prepare";
+        case Place::test: return "test";
+        case Place::migrate: return "migrate";
+        case Place::stop: return "stop";
+        case Place::restart: return "restart";
     }
     return "?";
 }
@@ -49,24 +44,21 @@ void read_env(Fields& step, std::map<std::string, std::string>& env) {
         return;
     }
     if (map->entries.size() > most_variables) {
-        step.fault("env", fmt::format("'env' has {} variables, at most {} are allowed", map->entries.size(),
-                                      most_variables));
+        step.fault("env",
+                   fmt::format("'env' has {} variables, at most {} are allowed", map->entries.size(), most_variables));
         return;
     }
     for (const auto& [key, at, value] : map->entries) {
         if (!is_variable_name(key)) {
             step.report().fault(
-                at,
-                fmt::format("'{}' is not the name of a variable (write letters, digits and _)", shown(key)));
+                at, fmt::format("'{}' is not the name of a variable (write letters, digits and _)", shown(key)));
         } else if (key.starts_with("BATON_")) {
-            step.report().fault(
-                at, fmt::format("'{}': names that begin with BATON_ are the agent's own", shown(key)));
+            step.report().fault(at, fmt::format("'{}': names that begin with BATON_ are the agent's own", shown(key)));
         } else if (value.kind == yaml::Kind::scalar) {
             env[key] = value.text;
         } else if (value.kind != yaml::Kind::broken) {
-            step.report().fault(
-                value.kind == yaml::Kind::null ? at : value.at,
-                fmt::format("'{}' must be a string (write \"\" for an empty one)", shown(key)));
+            step.report().fault(value.kind == yaml::Kind::null ? at : value.at,
+                                fmt::format("'{}' must be a string (write \"\" for an empty one)", shown(key)));
         }
     }
 }
@@ -75,8 +67,7 @@ void read_env(Fields& step, std::map<std::string, std::string>& env) {
 void check_place(Fields& fields, const Step& step, Place place) {
     const auto only = [&](std::string_view key, bool here, std::string_view where) {
         if (fields.has(key) && !here)
-            fields.fault(key,
-                         fmt::format("'{}' belongs to {} only, not to '{}'", key, where, name_of(place)));
+            fields.fault(key, fmt::format("'{}' belongs to {} only, not to '{}'", key, where, name_of(place)));
     };
     const bool restarts = place == Place::stop || place == Place::restart;
     only("virtualenv", place == Place::prepare, "'prepare'");
@@ -118,8 +109,8 @@ Step read_step(const yaml::Value& item, std::size_t number, Place place, yaml::R
     fields.finish();
     check_place(fields, step, place);
     if (step.name.empty()) {
-        step.name = step.kind == Step::Kind::virtualenv ? fmt::format("virtualenv {}", step.command)
-                                                        : first_line(step.command);
+        step.name =
+            step.kind == Step::Kind::virtualenv ? fmt::format("virtualenv {}", step.command) : first_line(step.command);
     }
     return step;
 }
@@ -144,8 +135,7 @@ void read_options(Fields& over, Switch& target) {
                 options.ports.push_back(static_cast<unsigned>(*port));
             } else {
                 fields.report().fault(
-                    item.at,
-                    fmt::format("'ports' must hold numbers of 1 to 65535, got '{}'", shown(item.text)));
+                    item.at, fmt::format("'ports' must hold numbers of 1 to 65535, got '{}'", shown(item.text)));
             }
         });
         fields.line("upstream_file", options.upstream_file);
@@ -153,9 +143,8 @@ void read_options(Fields& over, Switch& target) {
         fields.block("reload", options.reload);
         fields.finish();
         if (!options.listen.empty() && !options.listen.starts_with('/') && !parse_address(options.listen)) {
-            fields.fault("listen",
-                         fmt::format("'listen': '{}' is neither host:port nor the absolute path of a socket",
-                                     shown(options.listen)));
+            fields.fault("listen", fmt::format("'listen': '{}' is neither host:port nor the absolute path of a socket",
+                                               shown(options.listen)));
         }
     }
     const auto need = [&](bool given, std::string_view key, std::string_view expected) {
@@ -170,8 +159,7 @@ void read_options(Fields& over, Switch& target) {
     if (target.strategy == Strategy::blue_green) {
         const bool two = options.ports.size() == 2 && options.ports[0] != options.ports[1];
         need(two, "ports", fmt::format("exactly two different ones, got {}", options.ports.size()));
-        need(!options.upstream_file.empty(), "upstream_file",
-             "the file that tells the web server the live port");
+        need(!options.upstream_file.empty(), "upstream_file", "the file that tells the web server the live port");
         need(!options.upstream_template.empty(), "upstream_template", "its text, with ${PORT}");
         need(!options.reload.empty(), "reload", "the command with which the web server reads it");
     }
@@ -182,16 +170,13 @@ void read_shared(Fields& over, std::vector<std::string>& shared) {
     std::set<std::string> seen;
     for (const auto& directory : shared) {
         const auto parts = split(directory, '/');
-        const bool bad =
-            directory.starts_with('/') || std::ranges::any_of(parts, [](const std::string& part) {
-                return part.empty() || part == "." || part == "..";
-            });
+        const bool bad = directory.starts_with('/') || std::ranges::any_of(parts, [](const std::string& part) {
+                             return part.empty() || part == "." || part == "..";
+                         });
         if (bad)
-            over.fault("shared",
-                       fmt::format("'shared' must hold relative paths without '.', '..' and '//', got '{}'",
-                                   shown(directory)));
-        if (!seen.insert(directory).second)
-            over.fault("shared", fmt::format("'{}' is shared twice", shown(directory)));
+            over.fault("shared", fmt::format("'shared' must hold relative paths without '.', '..' and '//', got '{}'",
+                                             shown(directory)));
+        if (!seen.insert(directory).second) over.fault("shared", fmt::format("'{}' is shared twice", shown(directory)));
     }
 }
 
@@ -249,10 +234,8 @@ std::optional<Health> read_health(Fields& top, bool two_ports) {
     fields.duration("healthy_deadline", health.healthy_deadline, 1s);
     fields.lines("warm_up", health.warm_up);
     fields.finish();
-    if (fields.has("http") && fields.has("command"))
-        fields.fault("command", "'health' is either 'http' or 'command'");
-    if (!fields.has("http") && !fields.has("command"))
-        fields.require("http", "a URL (or 'command', for sh -c)");
+    if (fields.has("http") && fields.has("command")) fields.fault("command", "'health' is either 'http' or 'command'");
+    if (!fields.has("http") && !fields.has("command")) fields.require("http", "a URL (or 'command', for sh -c)");
     if (fields.has("command") && fields.has("expect_status"))
         fields.fault("expect_status", "'expect_status' belongs to 'http'");
     if (fields.has("command") && fields.has("expect_body"))
@@ -292,8 +275,7 @@ Pipeline parse_pipeline(std::string_view text, std::string_view file_name) {
                       "'migrate' needs 'switch': without it the app is only built and tested, and never goes "
                       "out of service");
         }
-        if (!top.has("switch") && top.has("health"))
-            top.warn("health", "'health' is not looked at without 'switch'");
+        if (!top.has("switch") && top.has("health")) top.warn("health", "'health' is not looked at without 'switch'");
         if (top.has("switch") && !top.has("health")) {
             top.warn("switch",
                      "no 'health': a release counts as healthy as soon as its restart steps succeed, and a "

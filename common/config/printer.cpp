@@ -16,14 +16,10 @@ class Printer {
   public:
     Printer() { out_.SetIndent(2); }
 
-    void begin(std::string_view key) {
-        out_ << YAML::Key << std::string(key) << YAML::Value << YAML::BeginMap;
-    }
+    void begin(std::string_view key) { out_ << YAML::Key << std::string(key) << YAML::Value << YAML::BeginMap; }
     void begin() { out_ << YAML::BeginMap; }
     void end() { out_ << YAML::EndMap; }
-    void begin_list(std::string_view key) {
-        out_ << YAML::Key << std::string(key) << YAML::Value << YAML::BeginSeq;
-    }
+    void begin_list(std::string_view key) { out_ << YAML::Key << std::string(key) << YAML::Value << YAML::BeginSeq; }
     void end_list() { out_ << YAML::EndSeq; }
 
     void raw(std::string_view key, const std::string& value) {
@@ -39,9 +35,7 @@ class Printer {
         if (value) text(key, value->string());
     }
     void number(std::string_view key, std::uint64_t value) { raw(key, std::to_string(value)); }
-    void flag(std::string_view key, bool value) {
-        out_ << YAML::Key << std::string(key) << YAML::Value << value;
-    }
+    void flag(std::string_view key, bool value) { out_ << YAML::Key << std::string(key) << YAML::Value << value; }
     void duration(std::string_view key, Milliseconds value) { raw(key, to_text(value)); }
     void share(std::string_view key, const Share& value) {
         raw(key, fmt::format("{}{}", value.count, value.percent ? "%" : ""));
@@ -71,14 +65,12 @@ class Printer {
         const auto letter = [](char c) {
             return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
         };
-        const bool plain =
-            (letter(value.front()) || value.front() == '/' || value.front() == '.') && value.back() != ' ' &&
-            std::ranges::all_of(value, [&](char c) {
-                return letter(c) || std::string_view("_./-+@= ").find(c) != std::string_view::npos;
-            });
-        const bool block = value.find('\n') != std::string::npos &&
-                           value.find_first_of("\r\t") == std::string::npos && value.back() == '\n' &&
-                           value.find_first_not_of('\n') == 0 && value.front() != ' ' &&
+        const bool plain = (letter(value.front()) || value.front() == '/' || value.front() == '.') &&
+                           value.back() != ' ' && std::ranges::all_of(value, [&](char c) {
+                               return letter(c) || std::string_view("_./-+@= ").find(c) != std::string_view::npos;
+                           });
+        const bool block = value.find('\n') != std::string::npos && value.find_first_of("\r\t") == std::string::npos &&
+                           value.back() == '\n' && value.find_first_not_of('\n') == 0 && value.front() != ' ' &&
                            !value.ends_with("\n\n");
         if (block) {
             out_ << YAML::Literal << value;

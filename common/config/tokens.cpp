@@ -40,9 +40,7 @@ std::vector<std::string> words_of(std::string_view line) {
     return words;
 }
 
-bool is_comment(std::string_view line) {
-    return trim(line).empty() || trim(line).front() == '#';
-}
+bool is_comment(std::string_view line) { return trim(line).empty() || trim(line).front() == '#'; }
 
 bool is_hash(std::string_view text) {
     return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
@@ -84,9 +82,7 @@ std::string whole_file_or_nothing(const std::filesystem::path& path) {
 
 }  // namespace
 
-std::string_view to_text(Role role) {
-    return role_names.at(static_cast<std::size_t>(role)).name;
-}
+std::string_view to_text(Role role) { return role_names.at(static_cast<std::size_t>(role)).name; }
 
 std::optional<Role> parse_role(std::string_view text) {
     const auto* found = std::ranges::find(role_names, text, &RoleName::name);
@@ -153,9 +149,8 @@ std::string add_token(const std::filesystem::path& path, std::string_view name, 
     std::string text = whole_file_or_nothing(path);
     const auto tokens = parse_tokens(text, path.string());
     if (std::ranges::find(tokens, name, &Token::name) != tokens.end()) {
-        throw Error(
-            ErrorKind::conflict,
-            fmt::format("the token '{}' exists already; revoke it first, or take another name", name));
+        throw Error(ErrorKind::conflict,
+                    fmt::format("the token '{}' exists already; revoke it first, or take another name", name));
     }
     if (text.empty()) text = "# name role sha256-of-the-secret; written by: baton token add\n";
     if (text.back() != '\n') text += '\n';
@@ -191,8 +186,7 @@ TokenGate::TokenGate(std::optional<std::filesystem::path> path) : path_(std::mov
 TokenGate::Stamp TokenGate::stamp() const {
     struct stat status {};
     if (::stat(path_->c_str(), &status) != 0) return Stamp{};
-    return Stamp{status.st_mtim.tv_sec * 1'000'000'000LL + status.st_mtim.tv_nsec, status.st_size,
-                 status.st_ino};
+    return Stamp{status.st_mtim.tv_sec * 1'000'000'000LL + status.st_mtim.tv_nsec, status.st_size, status.st_ino};
 }
 
 void TokenGate::refresh() {

@@ -20,8 +20,7 @@ void check_method(Fields& fields, const Traffic& traffic) {
     };
     switch (traffic.method) {
         case TrafficMethod::none:
-        case TrafficMethod::readiness:
-            break;
+        case TrafficMethod::readiness: break;
         case TrafficMethod::haproxy_agent:
             need(traffic.agent_check_listen.has_value(), "agent_check_listen",
                  "the host:port that HAProxy's agent-check asks");
@@ -31,15 +30,12 @@ void check_method(Fields& fields, const Traffic& traffic) {
                  "the paths or host:port of HAProxy's runtime API");
             need(!traffic.haproxy_server.empty(), "haproxy_server", "the 'backend/server' that this node is");
             break;
-        case TrafficMethod::refuse:
-            need(traffic.refuse_port != 0, "refuse_port", "the port that users come to");
-            break;
+        case TrafficMethod::refuse: need(traffic.refuse_port != 0, "refuse_port", "the port that users come to"); break;
         case TrafficMethod::file:
             need(traffic.file.has_value(), "file", "the file that exists while the node is out");
             break;
         case TrafficMethod::command:
-            need(!traffic.leave_command.empty(), "leave_command",
-                 "what takes the node out of the load balancer");
+            need(!traffic.leave_command.empty(), "leave_command", "what takes the node out of the load balancer");
             need(!traffic.rejoin_command.empty(), "rejoin_command", "what puts the node back");
             break;
     }
@@ -55,17 +51,16 @@ void check_haproxy(Fields& fields, const Traffic& traffic) {
     }
     for (const auto& socket : traffic.haproxy_sockets) {
         if (!socket.starts_with('/') && !parse_address(socket)) {
-            fields.fault("haproxy_sockets",
-                         fmt::format("'haproxy_sockets': '{}' is neither an absolute path nor host:port",
-                                     shown(socket)));
+            fields.fault(
+                "haproxy_sockets",
+                fmt::format("'haproxy_sockets': '{}' is neither an absolute path nor host:port", shown(socket)));
         }
     }
 }
 
 }  // namespace
 
-Traffic read_traffic(const yaml::Value& map, const std::string& what, yaml::Position at,
-                     yaml::Report& report) {
+Traffic read_traffic(const yaml::Value& map, const std::string& what, yaml::Position at, yaml::Report& report) {
     Traffic traffic;
     Fields fields(map, what, at, report);
     fields.choice("method", traffic.method, traffic_method_names);

@@ -127,9 +127,8 @@ class Builder final : public YAML::EventHandler {
     void add_entry(Value& map, Entry entry) {
         const auto earlier = std::ranges::find(map.entries, entry.key, &Entry::key);
         if (earlier != map.entries.end()) {
-            report_.fault(entry.at,
-                          fmt::format("the key '{}' comes twice, first in line {}",
-                                      escape_control(first_line(entry.key, most_quoted)), earlier->at.line));
+            report_.fault(entry.at, fmt::format("the key '{}' comes twice, first in line {}",
+                                                escape_control(first_line(entry.key, most_quoted)), earlier->at.line));
             return;
         }
         map.entries.push_back(std::move(entry));
@@ -186,14 +185,11 @@ void Report::throw_if_faulty() const {
     if (!faults_.empty()) throw ConfigError(faults_);
 }
 
-std::vector<Fault> Report::warnings() const {
-    return warnings_;
-}
+std::vector<Fault> Report::warnings() const { return warnings_; }
 
 std::optional<Value> parse(std::string_view text, Report& report) {
     if (text.size() > most_config_bytes) {
-        report.fault(
-            {}, fmt::format("the file has {} bytes, at most {} are read", text.size(), most_config_bytes));
+        report.fault({}, fmt::format("the file has {} bytes, at most {} are read", text.size(), most_config_bytes));
         return std::nullopt;
     }
     if (!check_bytes(text, report)) return std::nullopt;
@@ -207,10 +203,9 @@ std::optional<Value> parse(std::string_view text, Report& report) {
     } catch (const Stop&) {
         return std::nullopt;
     } catch (const YAML::Exception& error) {
-        const bool tab =
-            error.msg.find("illegal") != std::string::npos && text.find('\t') != std::string_view::npos;
-        report.fault(position(error.mark), fmt::format("{} (this is not valid YAML{})", error.msg,
-                                                       tab ? "; a tab cannot indent" : ""));
+        const bool tab = error.msg.find("illegal") != std::string::npos && text.find('\t') != std::string_view::npos;
+        report.fault(position(error.mark),
+                     fmt::format("{} (this is not valid YAML{})", error.msg, tab ? "; a tab cannot indent" : ""));
         return std::nullopt;
     }
     auto root = builder.take();

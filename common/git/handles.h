@@ -42,7 +42,7 @@ class Out {
     ~Out() {
         if (raw_ != nullptr) owner_.reset(raw_);
     }
-    operator typename Owner::pointer*() { return &raw_; }  // NOLINT: the conversion is the point
+    operator typename Owner::pointer *() { return &raw_; }  // NOLINT: the conversion is the point
 
   private:
     Owner& owner_;

@@ -73,7 +73,8 @@ std::size_t clean_up_mirror(const fs::path& mirror) {
     collect<fs::directory_iterator>(mirror / "objects" / "pack", left_over, found);
     for (const auto& entry : fs::directory_iterator(mirror)) {
         // A peer's pack that was being checked apart (Repository::add_pack).
-        if (entry.is_directory() && entry.path().filename().string().starts_with("incoming-")) found.push_back(entry.path());
+        if (entry.is_directory() && entry.path().filename().string().starts_with("incoming-"))
+            found.push_back(entry.path());
     }
     std::size_t removed = 0;
     for (const auto& file : found) {

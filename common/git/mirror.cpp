@@ -85,7 +85,8 @@ CommitId Mirror::fetch(const std::stop_token& stop, Instant deadline) const {
     const FileLock lock = lock_mirror(path_, stop, deadline);
     make_if_missing(path_);
     if (const std::size_t removed = clean_up_mirror(path_); removed > 0) {
-        log::warning("git", "removed what a killed fetch left behind", {{"mirror", path_.string()}, {"files", removed}});
+        log::warning("git", "removed what a killed fetch left behind",
+                     {{"mirror", path_.string()}, {"files", removed}});
     }
     const std::string name = "refs/remotes/origin/" + branch_;
     git.run({"fetch", "--quiet", "--no-tags", "--prune", "--no-write-fetch-head", "--no-auto-maintenance",
@@ -107,7 +108,8 @@ std::optional<CommitId> Mirror::remote_tip(const std::stop_token& stop, Instant 
     const auto answer = git.ask({"ls-remote", "--exit-code", "--", git.url().plain, name}, git.home(), stop, deadline);
     constexpr int no_such_ref = 2;
     if (answer.status == no_such_ref) return std::nullopt;
-    if (answer.status != 0) throw git.failure(fmt::format("git ls-remote of {}", mask_urls_in(git.url().plain)), answer);
+    if (answer.status != 0)
+        throw git.failure(fmt::format("git ls-remote of {}", mask_urls_in(git.url().plain)), answer);
     return find_ref(answer.output, name);
 }
 

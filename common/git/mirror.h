@@ -14,16 +14,16 @@ namespace baton::git {
 /// How to identify oneself to the git host. Secrets stay in their files; none is ever an argument of a program.
 struct MirrorCredentials {
     std::string username;
-    std::optional<std::filesystem::path> password_file;     ///< refused when others may read it
+    std::optional<std::filesystem::path> password_file;  ///< refused when others may read it
     std::optional<std::filesystem::path> ssh_key_file;
     std::optional<std::filesystem::path> known_hosts_file;  ///< none: the account's own and the system's
 };
 
 /// The url and credentials of a repository, as they go into git's command line, environment and messages.
 struct Remote {
-    std::string url;                 ///< https, http, ssh, git, `host:path`, file:// or an absolute path
+    std::string url;  ///< https, http, ssh, git, `host:path`, file:// or an absolute path
     MirrorCredentials credentials;
-    std::filesystem::path home;      ///< HOME for git: a directory of ours, made when missing, shared by all apps
+    std::filesystem::path home;  ///< HOME for git: a directory of ours, made when missing, shared by all apps
 };
 
 /// A bare mirror of one branch. Holds no state but its description: any thread, any number of them.

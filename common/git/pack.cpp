@@ -88,7 +88,9 @@ struct OidHash {
     }
 };
 struct OidEqual {
-    bool operator()(const git_oid& left, const git_oid& right) const noexcept { return git_oid_equal(&left, &right) != 0; }
+    bool operator()(const git_oid& left, const git_oid& right) const noexcept {
+        return git_oid_equal(&left, &right) != 0;
+    }
 };
 
 /// Walks from a commit over everything that it needs and that no reference of the repository vouches for.
@@ -111,8 +113,8 @@ class Connectivity {
         while ((code = git_revwalk_next(&oid, walk.get())) == 0) check_content(oid);
         if (code != GIT_ITEROVER) {
             const git_error* last = git_error_last();
-            throw Error(ErrorKind::invalid, fmt::format("the pack lacks a part of the history: {}",
-                                                        last != nullptr ? last->message : "?"));
+            throw Error(ErrorKind::invalid,
+                        fmt::format("the pack lacks a part of the history: {}", last != nullptr ? last->message : "?"));
         }
     }
 
@@ -121,7 +123,8 @@ class Connectivity {
         throw Error(ErrorKind::invalid, fmt::format("the pack lacks {} {}", what, to_commit_id(oid)));
     }
 
-    /// The pack's own commits up to those that were here. By hand, since libgit2's walk leaks where a parent is missing.
+    /// The pack's own commits up to those that were here. By hand, since libgit2's walk leaks where a parent is
+    /// missing.
     void check_new_commits(const git_oid& start) {
         std::unordered_set<git_oid, OidHash, OidEqual> seen;
         std::vector<git_oid> open{start};
@@ -210,7 +213,8 @@ std::string Repository::make_pack(const CommitId& want, const std::vector<Commit
     Growing growing{{}, most_bytes, false};
     const int code = git_packbuilder_foreach(builder.get(), append_piece, &growing);
     if (growing.too_large) {
-        throw Error(ErrorKind::too_large, fmt::format("the pack for commit {} is larger than {} bytes", want, most_bytes));
+        throw Error(ErrorKind::too_large,
+                    fmt::format("the pack for commit {} is larger than {} bytes", want, most_bytes));
     }
     check(code, "build a pack");
     return std::move(growing.bytes);

@@ -57,8 +57,10 @@ void ensure_content(const fs::path& file, std::string_view content, unsigned mod
 std::string quoted(const std::string& text) {
     std::string result = "'";
     for (const char c : text) {
-        if (c == '\'') result += "'\\''";
-        else result += c;
+        if (c == '\'')
+            result += "'\\''";
+        else
+            result += c;
     }
     return result + "'";
 }
@@ -87,19 +89,26 @@ std::string ssh_command(const MirrorCredentials& credentials) {
 }
 
 void inherit(std::vector<std::string>& environment, const char* name) {
-    if (const char* value = std::getenv(name); value != nullptr) environment.push_back(fmt::format("{}={}", name, value));
+    if (const char* value = std::getenv(name); value != nullptr)
+        environment.push_back(fmt::format("{}={}", name, value));
 }
 
 std::vector<std::string> base_environment(const Remote& remote, const fs::path& home) {
-    std::vector<std::string> environment{
-        "HOME=" + home.string(), "LC_ALL=C", "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=/bin/false",
-        "SSH_ASKPASS=/bin/false", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + (home / "gitconfig").string(),
-        "GIT_NO_REPLACE_OBJECTS=1", "GIT_SSH_VARIANT=ssh", "GIT_SSH_COMMAND=" + ssh_command(remote.credentials)};
+    std::vector<std::string> environment{"HOME=" + home.string(),
+                                         "LC_ALL=C",
+                                         "GIT_TERMINAL_PROMPT=0",
+                                         "GIT_ASKPASS=/bin/false",
+                                         "SSH_ASKPASS=/bin/false",
+                                         "GIT_CONFIG_NOSYSTEM=1",
+                                         "GIT_CONFIG_GLOBAL=" + (home / "gitconfig").string(),
+                                         "GIT_NO_REPLACE_OBJECTS=1",
+                                         "GIT_SSH_VARIANT=ssh",
+                                         "GIT_SSH_COMMAND=" + ssh_command(remote.credentials)};
     const char* path = std::getenv("PATH");
     environment.push_back(fmt::format("PATH={}", path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin"));
     // How this machine reaches the outside world is the administrator's business.
-    for (const char* name : {"http_proxy", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY",
-                             "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "TMPDIR"}) {
+    for (const char* name : {"http_proxy", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "all_proxy",
+                             "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "TMPDIR"}) {
         inherit(environment, name);
     }
     if (!remote.credentials.ssh_key_file) inherit(environment, "SSH_AUTH_SOCK");
@@ -141,12 +150,14 @@ struct Cause {
 
 Cause cause_of(const std::string& output) {
     if (has_any(output, {"Host key verification failed", "REMOTE HOST IDENTIFICATION HAS CHANGED"})) {
-        return {ErrorKind::unauthorized, "the host's ssh key is not in the known hosts file, or has changed: check it, "
-                                         "then add it with ssh-keyscan"};
+        return {ErrorKind::unauthorized,
+                "the host's ssh key is not in the known hosts file, or has changed: check it, "
+                "then add it with ssh-keyscan"};
     }
-    if (has_any(output, {"Authentication failed", "Permission denied", "could not read Username", "could not read Password",
-                         "unable to read askpass", "returned error: 401", "returned error: 403", "HTTP 401", "HTTP 403",
-                         "HTTP Basic: Access denied", "Too many authentication failures"})) {
+    if (has_any(output,
+                {"Authentication failed", "Permission denied", "could not read Username", "could not read Password",
+                 "unable to read askpass", "returned error: 401", "returned error: 403", "HTTP 401", "HTTP 403",
+                 "HTTP Basic: Access denied", "Too many authentication failures"})) {
         return {ErrorKind::unauthorized, "check the app's credentials (username, password_file or ssh_key_file)"};
     }
     if (has_any(output, {"ouldn't find remote ref", "no such ref", "Remote branch"})) {
@@ -156,16 +167,17 @@ Cause cause_of(const std::string& output) {
         return {ErrorKind::io, "make room, then try again"};
     }
     if (has_any(output, {"Could not resolve", "Connection refused", "Connection timed out", "Connection reset",
-                         "Couldn't connect to server", "unable to connect", "No route to host", "Network is unreachable",
-                         "early EOF", "hung up", "Operation too slow", "Connection closed", "Recv failure",
-                         "Empty reply from server", "returned error: 5"})) {
+                         "Couldn't connect to server", "unable to connect", "No route to host",
+                         "Network is unreachable", "early EOF", "hung up", "Operation too slow", "Connection closed",
+                         "Recv failure", "Empty reply from server", "returned error: 5"})) {
         return {ErrorKind::unreachable, "the git host does not answer as it should; the next try may succeed"};
     }
     if (has_any(output, {"epository not found", "does not appear to be a git repository", "does not exist",
                          "returned error: 404", "' not found", "access denied or repository not exported"})) {
         return {ErrorKind::not_found, "check the app's repository url"};
     }
-    if (has_any(output, {"transport '", "protocol '"})) return {ErrorKind::forbidden, "this kind of url is not allowed here"};
+    if (has_any(output, {"transport '", "protocol '"}))
+        return {ErrorKind::forbidden, "this kind of url is not allowed here"};
     if (has_any(output, {"bad object", "object file", "loose object", "is corrupt", "missing blob", "missing tree",
                          "unable to read tree", "unable to read sha1"})) {
         return {ErrorKind::corrupt, "if it happens again remove the mirror: it is fetched anew"};
@@ -191,14 +203,16 @@ GitProgram::GitProgram(const Remote& remote, LocalPaths local_paths)
     if (url_.scope.empty() || password_.empty()) return;
     // Bound to scheme, host and port: neither a redirect nor a submodule elsewhere gets to see it.
     arguments_.emplace_back("-c");
-    arguments_.push_back(fmt::format("credential.{}.helper=!/bin/sh {}", url_.scope,
-                                     quoted((home_ / "credential-helper").string())));
+    arguments_.push_back(
+        fmt::format("credential.{}.helper=!/bin/sh {}", url_.scope, quoted((home_ / "credential-helper").string())));
     std::string username = credentials.username.empty() ? url_.username : credentials.username;
     if (username.empty()) username = "git";  // what forges take beside a token
     environment_.push_back("BATON_GIT_USERNAME=" + username);
-    // The password of a url has no file; the environment of a process is seen by its own account only, arguments by all.
-    environment_.push_back(credentials.password_file ? "BATON_GIT_PASSWORD_FILE=" + fs::absolute(*credentials.password_file).string()
-                                                     : "BATON_GIT_PASSWORD=" + password_);
+    // The password of a url has no file; the environment of a process is seen by its own account only, arguments by
+    // all.
+    environment_.push_back(credentials.password_file
+                               ? "BATON_GIT_PASSWORD_FILE=" + fs::absolute(*credentials.password_file).string()
+                               : "BATON_GIT_PASSWORD=" + password_);
 }
 
 GitProgram::Answer GitProgram::ask(const std::vector<std::string>& arguments, const fs::path& directory,
@@ -214,21 +228,24 @@ GitProgram::Answer GitProgram::ask(const std::vector<std::string>& arguments, co
     command.environment.push_back("GIT_CEILING_DIRECTORIES=" + fs::weakly_canonical(directory).parent_path().string());
     const std::string what = describe(arguments);
     command.timeout = std::chrono::duration_cast<Milliseconds>(deadline - now());
-    if (command.timeout <= Milliseconds{0}) throw Error(ErrorKind::timeout, fmt::format("{}: no time is left for it", what));
+    if (command.timeout <= Milliseconds{0})
+        throw Error(ErrorKind::timeout, fmt::format("{}: no time is left for it", what));
     command.grace = Milliseconds{1'000};
 
     Answer answer;
     const auto keep_the_end = [&](std::string_view piece) {
         answer.output.append(piece);
-        if (answer.output.size() > 2 * most_output_bytes) answer.output.erase(0, answer.output.size() - most_output_bytes);
+        if (answer.output.size() > 2 * most_output_bytes)
+            answer.output.erase(0, answer.output.size() - most_output_bytes);
     };
     const process::Result result = process::run(command, keep_the_end, stop);
     answer.status = result.status;
     switch (result.end) {
         case process::Result::End::exited: return answer;
         case process::Result::End::timed_out:
-            throw Error(ErrorKind::timeout, fmt::format("{}: no answer within {}: is the git host up, and reachable from here?",
-                                                        what, human_duration(command.timeout)));
+            throw Error(ErrorKind::timeout,
+                        fmt::format("{}: no answer within {}: is the git host up, and reachable from here?", what,
+                                    human_duration(command.timeout)));
         case process::Result::End::cancelled: throw Error(ErrorKind::cancelled, fmt::format("{}: cancelled", what));
         case process::Result::End::signalled:
         case process::Result::End::not_started: break;
@@ -272,7 +289,8 @@ Error GitProgram::failure(std::string_view what, const Answer& answer) const {
 std::string GitProgram::mask(std::string text) const {
     constexpr std::size_t shortest = 4;  // shorter ones would mask half of any text
     if (password_.size() >= shortest) {
-        for (std::size_t at = 0; (at = text.find(password_, at)) != std::string::npos;) text.replace(at, password_.size(), "***");
+        for (std::size_t at = 0; (at = text.find(password_, at)) != std::string::npos;)
+            text.replace(at, password_.size(), "***");
     }
     return mask_urls_in(text);
 }

@@ -56,20 +56,23 @@ RemoteUrl parse_with_scheme(const std::string& url, std::size_t separated) {
         parsed.local = decode(url.substr(rest));
         if (parsed.local->is_absolute()) return parsed;
     }
-    throw Error(ErrorKind::invalid,
-                fmt::format("'{}' is no url of a repository: https, http, ssh, git, file and absolute paths are allowed",
-                            mask_urls_in(url)));
+    throw Error(
+        ErrorKind::invalid,
+        fmt::format("'{}' is no url of a repository: https, http, ssh, git, file and absolute paths are allowed",
+                    mask_urls_in(url)));
 }
 
 }  // namespace
 
 RemoteUrl parse_remote_url(const std::string& url) {
-    if (url.empty() || url.size() > longest_url) throw Error(ErrorKind::invalid, "a repository's url is empty or too long");
+    if (url.empty() || url.size() > longest_url)
+        throw Error(ErrorKind::invalid, "a repository's url is empty or too long");
     if (std::ranges::any_of(url, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; })) {
         throw Error(ErrorKind::invalid, "a repository's url holds control characters");
     }
     if (url.front() == '-') {
-        throw Error(ErrorKind::invalid, fmt::format("'{}' begins with '-' and would be an option of git", mask_urls_in(url)));
+        throw Error(ErrorKind::invalid,
+                    fmt::format("'{}' begins with '-' and would be an option of git", mask_urls_in(url)));
     }
     if (url.front() == '/') {
         RemoteUrl parsed;
@@ -77,8 +80,8 @@ RemoteUrl parse_remote_url(const std::string& url) {
         parsed.local = url;
         return parsed;
     }
-    if (const std::size_t separated = url.find(separator); separated != std::string::npos && separated > 0 &&
-                                                           url.find(':') == separated) {
+    if (const std::size_t separated = url.find(separator);
+        separated != std::string::npos && separated > 0 && url.find(':') == separated) {
         return parse_with_scheme(url, separated);
     }
     // `user@host:path`, as scp has it; `x::y` would be a remote helper, which can run any program.

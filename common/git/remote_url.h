@@ -10,10 +10,10 @@
 namespace baton::git {
 
 struct RemoteUrl {
-    std::string plain;             ///< for git's arguments: without user and password where it is http or https
-    std::string username;          ///< http and https: from the url, decoded
-    std::string password;          ///< http and https: from the url, decoded
-    std::string scope;             ///< http and https: `https://host:port`, what credentials are bound to; else empty
+    std::string plain;     ///< for git's arguments: without user and password where it is http or https
+    std::string username;  ///< http and https: from the url, decoded
+    std::string password;  ///< http and https: from the url, decoded
+    std::string scope;     ///< http and https: `https://host:port`, what credentials are bound to; else empty
     std::optional<std::filesystem::path> local;  ///< a repository on this machine
 };
 

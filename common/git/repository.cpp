@@ -92,7 +92,8 @@ std::optional<CommitId> find_by_prefix(git_repository* repository, const std::st
     const int code = git_commit_lookup_prefix(Out(commit), repository, &oid, prefix.size());
     if (code == GIT_ENOTFOUND) return std::nullopt;
     if (code == GIT_EAMBIGUOUS) {
-        throw Error(ErrorKind::invalid, fmt::format("'{}' is the beginning of several objects: give more digits", prefix));
+        throw Error(ErrorKind::invalid,
+                    fmt::format("'{}' is the beginning of several objects: give more digits", prefix));
     }
     check(code, fmt::format("look up {}", prefix));
     return to_commit_id(*git_commit_id(commit.get()));

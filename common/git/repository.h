@@ -40,8 +40,8 @@ struct PathEdit {
 /// A commit of a change list with the paths it touched against its first parent. A merge lists none, as git log.
 struct ChangeInfo {
     CommitInfo commit;
-    std::vector<PathEdit> paths;       ///< at most 300
-    std::size_t paths_left_out = 0;    ///< how many more there are
+    std::vector<PathEdit> paths;     ///< at most 300
+    std::size_t paths_left_out = 0;  ///< how many more there are
 };
 
 /// An open bare repository. Cheap to open (0.1 ms): one per thread and job, since libgit2's objects belong to one

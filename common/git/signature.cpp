@@ -75,7 +75,8 @@ Found kind_of_signature(const fs::path& mirror, const CommitId& commit) {
     if (code == GIT_ENOTFOUND) return Found::nothing;
     check(code, fmt::format("read the signature of {}", commit));
     if (text.starts_with("-----BEGIN SSH SIGNATURE-----")) return Found::ssh;
-    if (text.starts_with("-----BEGIN PGP SIGNATURE-----") || text.starts_with("-----BEGIN PGP MESSAGE-----")) return Found::gpg;
+    if (text.starts_with("-----BEGIN PGP SIGNATURE-----") || text.starts_with("-----BEGIN PGP MESSAGE-----"))
+        return Found::gpg;
     return Found::other;
 }
 
@@ -97,11 +98,13 @@ std::string explain(const SignatureCheck& check, const CommitId& commit, const f
     switch (check.verdict) {
         case Verdict::good: return fmt::format("commit {} is signed by {}", id, check.signer);
         case Verdict::no_signature: return fmt::format("commit {} is not signed", id);
-        case Verdict::other_kind: return fmt::format("commit {} is signed, but not by the kind of key that is asked for", id);
+        case Verdict::other_kind:
+            return fmt::format("commit {} is signed, but not by the kind of key that is asked for", id);
         case Verdict::unknown_signer:
             return fmt::format("commit {} is signed by a key that {} does not allow{}{}", id, trusted_file.string(),
                                check.key.empty() ? "" : ": ", check.key);
-        case Verdict::expired: return fmt::format("commit {}: the signature or its key {} has expired or is revoked", id, check.key);
+        case Verdict::expired:
+            return fmt::format("commit {}: the signature or its key {} has expired or is revoked", id, check.key);
         case Verdict::bad: return fmt::format("commit {} has a signature that does not fit its content", id);
     }
     return {};
@@ -127,7 +130,8 @@ SignatureCheck verify_commit(const Mirror& mirror, const CommitId& commit, Signa
     const Found found = kind_of_signature(mirror.path(), commit);
     std::error_code fault;
     if (!fs::is_regular_file(trusted_file, fault)) {
-        throw Error(ErrorKind::not_found, fmt::format("the file of allowed signers {} does not exist", trusted_file.string()));
+        throw Error(ErrorKind::not_found,
+                    fmt::format("the file of allowed signers {} does not exist", trusted_file.string()));
     }
     const bool ssh = kind == SignatureKind::ssh;
     if (found != (ssh ? Found::ssh : Found::gpg)) {
@@ -139,13 +143,22 @@ SignatureCheck verify_commit(const Mirror& mirror, const CommitId& commit, Signa
     // The signature itself tells git which program checks it, so the others must not be there to say yes.
     const std::string refuse = "/bin/false";
     const std::string mark = to_hex(random_bytes(8)) + "=";
-    const std::vector<std::string> arguments{
-        "-c", "gpg.x509.program=" + refuse,
-        "-c", ssh ? "gpg.program=" + refuse : "gpg.program=gpg",
-        "-c", ssh ? "gpg.openpgp.program=" + refuse : "gpg.openpgp.program=gpg",
-        "-c", ssh ? "gpg.ssh.program=ssh-keygen" : "gpg.ssh.program=" + refuse,
-        "-c", "gpg.ssh.allowedSignersFile=" + fs::absolute(trusted_file).string(),
-        "log", "-1", "--no-show-signature", fmt::format("--format={}%G?%n%GF%n%GS", mark), commit.str(), "--"};
+    const std::vector<std::string> arguments{"-c",
+                                             "gpg.x509.program=" + refuse,
+                                             "-c",
+                                             ssh ? "gpg.program=" + refuse : "gpg.program=gpg",
+                                             "-c",
+                                             ssh ? "gpg.openpgp.program=" + refuse : "gpg.openpgp.program=gpg",
+                                             "-c",
+                                             ssh ? "gpg.ssh.program=ssh-keygen" : "gpg.ssh.program=" + refuse,
+                                             "-c",
+                                             "gpg.ssh.allowedSignersFile=" + fs::absolute(trusted_file).string(),
+                                             "log",
+                                             "-1",
+                                             "--no-show-signature",
+                                             fmt::format("--format={}%G?%n%GF%n%GS", mark),
+                                             commit.str(),
+                                             "--"};
     std::vector<std::string> environment;
     std::optional<KeyRing> ring;
     if (!ssh) {

@@ -15,7 +15,7 @@ enum class SignatureKind { ssh, gpg };
 
 struct SignatureCheck {
     enum class Verdict {
-        good,            ///< signed by one of the allowed
+        good,  ///< signed by one of the allowed
         no_signature,
         other_kind,      ///< signed, but by gpg where ssh is asked for, or the reverse
         unknown_signer,  ///< a sound signature by someone who is not allowed, or a key that is not there

@@ -42,8 +42,8 @@ bool has_control(std::string_view text) {
 }  // namespace
 
 std::string percent_decode(std::string_view text, Plus plus) {
-    const bool plain = text.find('%') == std::string_view::npos &&
-                       (plus == Plus::literal || text.find('+') == std::string_view::npos);
+    const bool plain =
+        text.find('%') == std::string_view::npos && (plus == Plus::literal || text.find('+') == std::string_view::npos);
     if (plain) return std::string(text);
     try {
         std::string encoded(text);
@@ -58,8 +58,7 @@ std::string percent_decode(std::string_view text, Plus plus) {
 }
 
 std::string percent_encode(std::string_view text) {
-    constexpr std::string_view unreserved =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+    constexpr std::string_view unreserved = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
     std::string encoded;
     encoded.reserve(text.size());
     for (const char c : text) {
@@ -103,7 +102,8 @@ Arguments parse_multipart(std::string_view content_type, std::string_view body) 
         Poco::Net::MessageHeader::splitParameters(std::string(content_type), type, attributes);
         const std::string boundary = attributes.get("boundary", "");
         // RFC 2046 has 70 characters at most; without one Poco would guess it from the body.
-        if (boundary.empty() || boundary.size() > 70) throw Error(ErrorKind::invalid, "multipart body without a boundary");
+        if (boundary.empty() || boundary.size() > 70)
+            throw Error(ErrorKind::invalid, "multipart body without a boundary");
         std::istringstream in{std::string(body)};
         Poco::Net::MultipartReader reader(in, boundary);
         while (reader.hasNextPart()) {

@@ -34,9 +34,8 @@ std::optional<std::string_view> HeaderList::find(std::string_view name) const {
 }
 
 std::size_t HeaderList::count(std::string_view name) const {
-    return static_cast<std::size_t>(std::count_if(fields_.begin(), fields_.end(), [&](const Field& field) {
-        return same_token(field.first, name);
-    }));
+    return static_cast<std::size_t>(std::count_if(fields_.begin(), fields_.end(),
+                                                  [&](const Field& field) { return same_token(field.first, name); }));
 }
 
 }  // namespace baton::net

@@ -50,7 +50,8 @@ Location parse_url(const std::string& url) {
     const auto refuse = [&](std::string_view why) {
         return Error(ErrorKind::invalid, fmt::format("URL '{}': {}", escape_control(mask_url(url)), why));
     };
-    const bool odd = std::ranges::any_of(url, [](char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f; });
+    const bool odd =
+        std::ranges::any_of(url, [](char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f; });
     if (odd) throw refuse("blanks and control characters must be percent-encoded");
     try {
         const Poco::URI uri(url);
@@ -59,13 +60,15 @@ Location parse_url(const std::string& url) {
         origin.scheme = uri.getScheme();
         if (origin.scheme != "http" && origin.scheme != "https") throw refuse("expected http:// or https://");
         origin.host = uri.getHost();
-        if (origin.host.size() > 1 && origin.host.front() == '[') origin.host = origin.host.substr(1, origin.host.size() - 2);
+        if (origin.host.size() > 1 && origin.host.front() == '[')
+            origin.host = origin.host.substr(1, origin.host.size() - 2);
         if (origin.host.empty()) throw refuse("no host");
         origin.port = uri.getPort();
         if (origin.port == 0) throw refuse("no port");
         const bool usual = origin.port == (origin.secure() ? 443 : 80);
         const bool literal6 = origin.host.find(':') != std::string::npos;
-        origin.host_header = (literal6 ? "[" + origin.host + "]" : origin.host) + (usual ? "" : fmt::format(":{}", origin.port));
+        origin.host_header =
+            (literal6 ? "[" + origin.host + "]" : origin.host) + (usual ? "" : fmt::format(":{}", origin.port));
         // The target as it was written, since signatures are made over it; Poco would encode it anew.
         const std::size_t begin = url.find_first_of("/?", url.find("://") + 3);
         if (begin != std::string::npos) location.target = url.substr(begin, url.find('#', begin) - begin);
@@ -91,7 +94,8 @@ Addresses resolve(const Origin& origin) {
         hints.ai_flags = 0;
         fault = ::getaddrinfo(origin.host.c_str(), port.c_str(), &hints, &found);
     }
-    if (fault != 0) throw Error(ErrorKind::unreachable, fmt::format("look up '{}': {}", origin.host, ::gai_strerror(fault)));
+    if (fault != 0)
+        throw Error(ErrorKind::unreachable, fmt::format("look up '{}': {}", origin.host, ::gai_strerror(fault)));
     return {found, freeaddrinfo};
 }
 
@@ -141,8 +145,8 @@ Fd connect_to(const Origin& origin, Instant deadline) {
 
 /// The limits of one call.
 struct Limits {
-    Instant deadline;                     ///< of the whole call
-    std::optional<Milliseconds> idle;     ///< for a stream: the longest silence
+    Instant deadline;                  ///< of the whole call
+    std::optional<Milliseconds> idle;  ///< for a stream: the longest silence
     std::uint64_t max_bytes = 0;
     std::stop_token stop;
 };
@@ -274,7 +278,8 @@ class Caller final : public httplib::ClientImpl {
         }
     }
 
-    HttpResponse run(const HttpRequest& request, const std::string& target, const Limits& limits, const OnData* on_data) {
+    HttpResponse run(const HttpRequest& request, const std::string& target, const Limits& limits,
+                     const OnData* on_data) {
         limits_ = &limits;
         fault_ = nullptr;
         received_ = 0;
@@ -348,7 +353,8 @@ class Caller final : public httplib::ClientImpl {
             if (value.find_first_of("\r\n") != std::string::npos) {
                 throw Error(ErrorKind::invalid, fmt::format("header {} holds a line end", name));
             }
-            const bool ours = same_token(name, "Host") || same_token(name, "Content-Length") || same_token(name, "Connection");
+            const bool ours =
+                same_token(name, "Host") || same_token(name, "Content-Length") || same_token(name, "Connection");
             if (!ours) sent.headers.emplace(name, value);
         }
         sent.headers.emplace("Host", origin_.host_header);
@@ -365,7 +371,8 @@ class Caller final : public httplib::ClientImpl {
                 return !ended_by_caller;
             }
             if (response.body.size() + bytes.size() > limits_->max_bytes) {
-                throw Error(ErrorKind::too_large, fmt::format("the response is larger than {} bytes", limits_->max_bytes));
+                throw Error(ErrorKind::too_large,
+                            fmt::format("the response is larger than {} bytes", limits_->max_bytes));
             }
             response.body.append(bytes);
             return true;
@@ -376,7 +383,8 @@ class Caller final : public httplib::ClientImpl {
     }
 
     static Error failed(httplib::Error outcome) {
-        if (outcome == httplib::Error::Read) return {ErrorKind::unreachable, "the connection was closed before the answer was complete"};
+        if (outcome == httplib::Error::Read)
+            return {ErrorKind::unreachable, "the connection was closed before the answer was complete"};
         return {ErrorKind::unreachable, fmt::format("HTTP failed: {}", httplib::to_string(outcome))};
     }
 
@@ -412,7 +420,8 @@ HttpResponse HttpClient::call(const HttpRequest& request) const {
     });
 }
 
-HttpResponse HttpClient::stream(const HttpRequest& request, const OnData& on_data, Milliseconds idle, std::stop_token stop) const {
+HttpResponse HttpClient::stream(const HttpRequest& request, const OnData& on_data, Milliseconds idle,
+                                std::stop_token stop) const {
     return with_context(context_of(request, request.url), [&] {
         Limits limits = limits_for(request, options_);
         limits.idle = idle;

@@ -23,16 +23,16 @@ struct ClientTls {
 };
 
 struct HttpClientOptions {
-    Milliseconds connect_timeout{2'000};     ///< TCP and TLS handshake; each address of a name gets its share
-    Milliseconds deadline{10'000};           ///< the whole call, connect included
+    Milliseconds connect_timeout{2'000};  ///< TCP and TLS handshake; each address of a name gets its share
+    Milliseconds deadline{10'000};        ///< the whole call, connect included
     std::uint64_t max_response_bytes = 16 * 1024 * 1024;
     ClientTls tls;
 };
 
 struct HttpRequest {
     std::string method = "GET";
-    std::string url;      ///< `http[s]://host[:port]/path?query`, already encoded
-    HeaderList headers;   ///< Host, Content-Length and Connection are the client's
+    std::string url;     ///< `http[s]://host[:port]/path?query`, already encoded
+    HeaderList headers;  ///< Host, Content-Length and Connection are the client's
     std::string body;
     std::optional<Milliseconds> deadline;  ///< instead of the option's
 };
@@ -75,7 +75,8 @@ class HttpConnection {
     HttpConnection& operator=(HttpConnection&&) noexcept;
     ~HttpConnection();
     /// As HttpClient::call; `request.url` is the target only, beginning with `/`. A kept connection that the
-    /// server had closed is opened anew for GET and HEAD; other methods report unreachable, since the server may have acted.
+    /// server had closed is opened anew for GET and HEAD; other methods report unreachable, since the server may have
+    /// acted.
     [[nodiscard]] HttpResponse call(const HttpRequest& request);
 
   private:

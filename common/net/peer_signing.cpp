@@ -66,7 +66,8 @@ ClusterKey parse_key_line(std::string_view line, std::size_t number) {
         if (!word.empty()) words.push_back(std::move(word));
     }
     if (words.size() != 3 || words[0] != "key") {
-        throw Error(ErrorKind::invalid, fmt::format("line {}: expected `key <id> <base64>`, as `baton keygen` makes it", number));
+        throw Error(ErrorKind::invalid,
+                    fmt::format("line {}: expected `key <id> <base64>`, as `baton keygen` makes it", number));
     }
     if (!is_valid_name(words[1])) throw Error(ErrorKind::invalid, fmt::format("line {}: the id is not a name", number));
     ClusterKey key{words[1], {}};
@@ -171,9 +172,10 @@ void PeerVerifier::check_time(const NodeName& from, std::string_view time_text) 
     const std::int64_t here = to_epoch_ms(clock_.wall());
     const Milliseconds ahead{*sent - here};
     if (std::abs(ahead.count()) <= limits_.skew.count()) return;
-    refuse(fmt::format("the clock of {} is {} {} the clock of {} (at most {} is allowed); check time synchronisation on both",
-                       from, human_duration(Milliseconds{std::abs(ahead.count())}), ahead.count() > 0 ? "ahead of" : "behind",
-                       self_, human_duration(limits_.skew)));
+    refuse(fmt::format(
+        "the clock of {} is {} {} the clock of {} (at most {} is allowed); check time synchronisation on both", from,
+        human_duration(Milliseconds{std::abs(ahead.count())}), ahead.count() > 0 ? "ahead of" : "behind", self_,
+        human_duration(limits_.skew)));
 }
 
 void PeerVerifier::remember(std::string nonce) {
@@ -186,8 +188,9 @@ void PeerVerifier::remember(std::string nonce) {
     }
     if (nonces_.contains(nonce)) refuse("it was seen before (a replay)");
     if (nonces_.size() >= limits_.nonces) {
-        throw Error(ErrorKind::busy, fmt::format("peer request refused: {} requests are remembered against replays, no room for more",
-                                                 nonces_.size()));
+        throw Error(ErrorKind::busy,
+                    fmt::format("peer request refused: {} requests are remembered against replays, no room for more",
+                                nonces_.size()));
     }
     nonces_.insert(nonce);
     ages_.emplace_back(now, std::move(nonce));

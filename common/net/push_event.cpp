@@ -55,7 +55,8 @@ RefChange change_of(const std::string& ref, const std::string& after, bool delet
         change.kind = RefKind::tag;
         change.name = ref.substr(tags.size());
     }
-    if (change.name.empty()) throw Error(ErrorKind::invalid, fmt::format("'ref' is '{}', neither a branch nor a tag", escape_control(ref)));
+    if (change.name.empty())
+        throw Error(ErrorKind::invalid, fmt::format("'ref' is '{}', neither a branch nor a tag", escape_control(ref)));
     change.commit = commit_or_none(after);
     change.deleted = deleted || (!after.empty() && after.find_first_not_of('0') == std::string::npos);
     if (change.deleted) change.commit = CommitId();
@@ -69,7 +70,8 @@ void read_github(PushEvent& event, const json::Value& payload) {
     if (event.pusher.empty()) event.pusher = text_at(object_at(payload, "pusher"), "login");
     if (event.pusher.empty()) event.pusher = text_at(object_at(payload, "sender"), "login");
     if (!event.is_push) return;
-    event.changes.push_back(change_of(json::text(payload, "ref"), text_at(&payload, "after"), json::flag_or(payload, "deleted", false)));
+    event.changes.push_back(
+        change_of(json::text(payload, "ref"), text_at(&payload, "after"), json::flag_or(payload, "deleted", false)));
 }
 
 void read_gitlab(PushEvent& event, const json::Value& payload) {
@@ -111,7 +113,8 @@ void read_bitbucket(PushEvent& event, const json::Value& payload) {
     if (!event.is_push) return;
     const json::Value& changes = json::member(json::member(payload, "push"), "changes");
     if (!changes.is_array()) throw Error(ErrorKind::invalid, "'push.changes' must be a list");
-    if (changes.size() > max_changes) throw Error(ErrorKind::too_large, fmt::format("more than {} changes", max_changes));
+    if (changes.size() > max_changes)
+        throw Error(ErrorKind::too_large, fmt::format("more than {} changes", max_changes));
     for (const json::Value& entry : changes) event.changes.push_back(bitbucket_change(entry));
 }
 
@@ -195,7 +198,10 @@ std::string normalised_repository(std::string_view url) {
         std::string_view host = rest.substr(0, rest.find('/'));
         std::string_view path = rest.substr(host.size());
         if (const std::size_t at = host.rfind('@'); at != std::string_view::npos) host.remove_prefix(at + 1);
-        const std::string_view usual = name == "https" ? ":443" : name == "http" ? ":80" : name == "ssh" ? ":22" : ":9418";
+        const std::string_view usual = name == "https"  ? ":443"
+                                       : name == "http" ? ":80"
+                                       : name == "ssh"  ? ":22"
+                                                        : ":9418";
         if (host.ends_with(usual)) host.remove_suffix(usual.size());
         while (path.starts_with('/')) path.remove_prefix(1);
         while (path.ends_with('/')) path.remove_suffix(1);
@@ -209,7 +215,8 @@ std::string normalised_repository(std::string_view url) {
 
 bool names_repository(const PushEvent& event, std::string_view configured_url) {
     const std::string wanted = normalised_repository(configured_url);
-    return std::ranges::any_of(event.repository_urls, [&](const std::string& url) { return normalised_repository(url) == wanted; });
+    return std::ranges::any_of(event.repository_urls,
+                               [&](const std::string& url) { return normalised_repository(url) == wanted; });
 }
 
 }  // namespace baton::net

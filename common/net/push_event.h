@@ -18,8 +18,8 @@ enum class RefKind { branch, tag };
 
 struct RefChange {
     RefKind kind = RefKind::branch;
-    std::string name;       ///< without `refs/heads/`, `refs/tags/`
-    CommitId commit;        ///< a hint only, git is asked; empty when deleted or not given
+    std::string name;  ///< without `refs/heads/`, `refs/tags/`
+    CommitId commit;   ///< a hint only, git is asked; empty when deleted or not given
     bool deleted = false;
 };
 
@@ -31,7 +31,7 @@ struct PushEvent {
     std::vector<std::string> repository_urls;  ///< every form that the payload gives
     std::vector<RefChange> changes;            ///< Bitbucket may tell of several at once
     std::string pusher;
-    std::string delivery_id;                   ///< the same when the forge sends it again; empty if it gives none
+    std::string delivery_id;  ///< the same when the forge sends it again; empty if it gives none
 };
 
 /// Reads a payload, JSON or a form with `payload=`. Call after verify_webhook. Error(invalid) when it is not what

@@ -21,9 +21,11 @@ TlsContext new_context(const SSL_METHOD* method) {
     TlsContext context(SSL_CTX_new(method), SSL_CTX_free);
     if (!context) throw Error(ErrorKind::internal, fmt::format("TLS: {}", take_tls_error()));
     SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
-    SSL_CTX_set_options(context.get(), SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+    SSL_CTX_set_options(context.get(),
+                        SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
     // Idle connections give their 34 KiB of buffers back; writes may be resumed from another address.
-    SSL_CTX_set_mode(context.get(), SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_mode(context.get(),
+                     SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     return context;
 }
 
@@ -37,8 +39,8 @@ void load_certificate(SSL_CTX* context, const std::filesystem::path& certificate
         throw Error(ErrorKind::invalid, fmt::format("private key file {}: {}", key.string(), take_tls_error()));
     }
     if (SSL_CTX_check_private_key(context) != 1) {
-        throw Error(ErrorKind::invalid, fmt::format("private key file {} does not belong to certificate file {}", key.string(),
-                                                    certificate.string()));
+        throw Error(ErrorKind::invalid, fmt::format("private key file {} does not belong to certificate file {}",
+                                                    key.string(), certificate.string()));
     }
 }
 
@@ -60,14 +62,16 @@ std::string take_tls_error() {
     return text.data();
 }
 
-TlsContext server_tls_context(const std::filesystem::path& certificate_file, const std::filesystem::path& private_key_file,
+TlsContext server_tls_context(const std::filesystem::path& certificate_file,
+                              const std::filesystem::path& private_key_file,
                               const std::optional<std::filesystem::path>& client_ca_file) {
     TlsContext context = new_context(TLS_server_method());
     load_certificate(context.get(), certificate_file, private_key_file);
     if (client_ca_file) {
         load_authorities(context.get(), *client_ca_file);
         STACK_OF(X509_NAME)* names = SSL_load_client_CA_file(client_ca_file->c_str());
-        if (names == nullptr) throw Error(ErrorKind::invalid, fmt::format("CA file {}: {}", client_ca_file->string(), take_tls_error()));
+        if (names == nullptr)
+            throw Error(ErrorKind::invalid, fmt::format("CA file {}: {}", client_ca_file->string(), take_tls_error()));
         SSL_CTX_set_client_CA_list(context.get(), names);
         SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
     }

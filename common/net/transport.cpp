@@ -3,6 +3,7 @@
 #include "common/net/transport.h"
 
 #include <algorithm>
+#include <arpa/inet.h>
 #include <array>
 #include <cerrno>
 #include <climits>
@@ -10,7 +11,6 @@
 #include <cstring>
 #include <ctime>
 #include <fmt/format.h>
-#include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -104,7 +104,8 @@ void Transport::handshake(int (*step)(ssl_st*), Instant deadline) {
         }
         if (result == 1) return;
         if (const long verdict = SSL_get_verify_result(tls_.get()); verdict != X509_V_OK) {
-            throw Error(ErrorKind::unreachable, fmt::format("TLS: the certificate is not accepted: {}", X509_verify_cert_error_string(verdict)));
+            throw Error(ErrorKind::unreachable, fmt::format("TLS: the certificate is not accepted: {}",
+                                                            X509_verify_cert_error_string(verdict)));
         }
         if (!after_tls_call(result, errno_value, deadline)) {
             throw Error(ErrorKind::unreachable, "TLS: the other side closed the connection during the handshake");
@@ -115,16 +116,19 @@ void Transport::handshake(int (*step)(ssl_st*), Instant deadline) {
 void Transport::accept_tls(const TlsContext& context, Instant deadline) {
     context_ = context;
     tls_ = {SSL_new(context.get()), SSL_free};
-    if (!tls_ || SSL_set_fd(tls_.get(), fd_) != 1) throw Error(ErrorKind::internal, fmt::format("TLS: {}", take_tls_error()));
+    if (!tls_ || SSL_set_fd(tls_.get(), fd_) != 1)
+        throw Error(ErrorKind::internal, fmt::format("TLS: {}", take_tls_error()));
     handshake(SSL_accept, deadline);
 }
 
 void Transport::connect_tls(const TlsContext& context, const std::string& host, Instant deadline) {
     context_ = context;
     tls_ = {SSL_new(context.get()), SSL_free};
-    if (!tls_ || SSL_set_fd(tls_.get(), fd_) != 1) throw Error(ErrorKind::internal, fmt::format("TLS: {}", take_tls_error()));
+    if (!tls_ || SSL_set_fd(tls_.get(), fd_) != 1)
+        throw Error(ErrorKind::internal, fmt::format("TLS: {}", take_tls_error()));
     std::array<unsigned char, sizeof(in6_addr)> address{};
-    const bool is_address = ::inet_pton(AF_INET, host.c_str(), address.data()) == 1 || ::inet_pton(AF_INET6, host.c_str(), address.data()) == 1;
+    const bool is_address = ::inet_pton(AF_INET, host.c_str(), address.data()) == 1 ||
+                            ::inet_pton(AF_INET6, host.c_str(), address.data()) == 1;
     if (is_address) {
         X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls_.get()), host.c_str());
     } else {

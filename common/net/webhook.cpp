@@ -30,9 +30,8 @@ bool any_secret(const Secrets& secrets, const std::function<bool(const std::stri
 bool hex_signature_fits(std::string_view hex, std::string_view body, const Secrets& secrets) {
     const auto given = from_hex(trim(hex));
     if (!given) return false;
-    return any_secret(secrets, [&](const std::string& secret) {
-        return equal_constant_time(hmac_sha256(secret, body), *given);
-    });
+    return any_secret(
+        secrets, [&](const std::string& secret) { return equal_constant_time(hmac_sha256(secret, body), *given); });
 }
 
 bool prefixed_signature_fits(std::string_view value, std::string_view body, const Secrets& secrets) {
@@ -70,18 +69,21 @@ bool standard_fits(const HeaderList& headers, std::string_view body, const Secre
     for (const std::string& entry : split(headers.get("webhook-signature"), ' ')) {
         constexpr std::string_view prefix = "v1,";
         if (!entry.starts_with(prefix)) continue;
-        found = any_secret(secrets, [&](const std::string& secret) {
-            const std::string key = standard_key(secret);
-            return !key.empty() && equal_constant_time(base64_encode(hmac_sha256(key, text)), entry.substr(prefix.size()));
-        }) || found;
+        found = any_secret(secrets,
+                           [&](const std::string& secret) {
+                               const std::string key = standard_key(secret);
+                               return !key.empty() && equal_constant_time(base64_encode(hmac_sha256(key, text)),
+                                                                          entry.substr(prefix.size()));
+                           }) ||
+                found;
     }
     return found;
 }
 
 }  // namespace
 
-WebhookProof verify_webhook(const HeaderList& headers, std::string_view raw_body, const std::vector<std::string>& secrets,
-                            WallTime now) {
+WebhookProof verify_webhook(const HeaderList& headers, std::string_view raw_body,
+                            const std::vector<std::string>& secrets, WallTime now) {
     if (secrets.empty() || std::ranges::any_of(secrets, [](const std::string& secret) { return secret.empty(); })) {
         throw Error(ErrorKind::invalid, "a webhook needs a secret, and an empty one is none");
     }
@@ -104,16 +106,17 @@ WebhookProof verify_webhook(const HeaderList& headers, std::string_view raw_body
     if (holds("X-Gitlab-Token", token)) return WebhookProof::gitlab_token;
     if (holds("webhook-signature", standard)) return WebhookProof::standard_webhook;
     if (looked_at.empty()) {
-        throw Error(ErrorKind::unauthorized, "webhook refused: it is not signed; set the app's webhook secret at the forge");
+        throw Error(ErrorKind::unauthorized,
+                    "webhook refused: it is not signed; set the app's webhook secret at the forge");
     }
-    throw Error(ErrorKind::unauthorized, fmt::format("webhook refused: {} does not fit any secret of the app", join(looked_at, ", ")));
+    throw Error(ErrorKind::unauthorized,
+                fmt::format("webhook refused: {} does not fit any secret of the app", join(looked_at, ", ")));
 }
 
 bool token_matches(std::string_view given, const std::vector<std::string>& secrets) {
     if (given.empty()) return false;
-    return any_secret(secrets, [&](const std::string& secret) {
-        return !secret.empty() && equal_constant_time(secret, given);
-    });
+    return any_secret(secrets,
+                      [&](const std::string& secret) { return !secret.empty() && equal_constant_time(secret, given); });
 }
 
 }  // namespace baton::net

@@ -63,8 +63,7 @@ std::string plan_cgroup(std::string_view step_id) {
 
 bool make_cgroup(const std::string& directory, Priority priority) {
     if (::mkdir(directory.c_str(), 0755) != 0) return false;
-    if (priority == Priority::batch)
-        static_cast<void>(write_control(directory + "/cpu.weight", batch_weight));
+    if (priority == Priority::batch) static_cast<void>(write_control(directory + "/cpu.weight", batch_weight));
     return true;
 }
 

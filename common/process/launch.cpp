@@ -45,16 +45,12 @@ struct Failure {
 
 std::string text_of(const Failure& failure, const Command& command) {
     switch (failure.stage) {
-        case Stage::session:
-            return "prepare the process";
-        case Stage::limits:
-            return "set its limits";
+        case Stage::session: return "prepare the process";
+        case Stage::limits: return "set its limits";
         case Stage::account:
             return fmt::format("become user '{}'", command.account ? command.account->name : std::string());
-        case Stage::directory:
-            return fmt::format("change to directory '{}'", command.directory.native());
-        case Stage::execute:
-            return fmt::format("run '{}'", command.argv.front());
+        case Stage::directory: return fmt::format("change to directory '{}'", command.directory.native());
+        case Stage::execute: return fmt::format("run '{}'", command.argv.front());
     }
     return "start the process";
 }
@@ -88,8 +84,7 @@ bool become(const Account& account) {
     // An agent that is no root can still run steps as itself.
     if (::geteuid() != 0 && account.uid == ::geteuid() && account.gid == ::getegid()) return true;
     const std::vector<gid_t> groups(account.groups.begin(), account.groups.end());
-    return ::setgroups(groups.size(), groups.data()) == 0 &&
-           ::setresgid(account.gid, account.gid, account.gid) == 0 &&
+    return ::setgroups(groups.size(), groups.data()) == 0 && ::setresgid(account.gid, account.gid, account.gid) == 0 &&
            ::setresuid(account.uid, account.uid, account.uid) == 0;
 }
 
@@ -161,8 +156,7 @@ pid_t launch(const Parameters& parameters) {
     if (child == 0) become_command(parameters, to_supervisor.get());
 
     to_supervisor.reset();
-    for (std::size_t index = 0; index < parameters.kept_fds; ++index)
-        ::close(first_kept_fd + static_cast<int>(index));
+    for (std::size_t index = 0; index < parameters.kept_fds; ++index) ::close(first_kept_fd + static_cast<int>(index));
     Failure failure;
     ssize_t count = 0;
     do {
@@ -171,8 +165,7 @@ pid_t launch(const Parameters& parameters) {
     if (count == 0) return child;
     while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
     }
-    if (count != sizeof failure)
-        throw Error(ErrorKind::internal, "the new process did not say why it failed");
+    if (count != sizeof failure) throw Error(ErrorKind::internal, "the new process did not say why it failed");
     throw system_error(text_of(failure, parameters.command), failure.error);
 }
 

@@ -58,8 +58,7 @@ class Reader {
 
   private:
     std::string_view cut(std::uint64_t size) {
-        if (size > rest_.size())
-            throw Error(ErrorKind::corrupt, "a message between agent and supervisor is cut off");
+        if (size > rest_.size()) throw Error(ErrorKind::corrupt, "a message between agent and supervisor is cut off");
         const auto part = rest_.substr(0, size);
         rest_.remove_prefix(size);
         return part;
@@ -83,8 +82,7 @@ std::optional<Account> read_account(Reader& from) {
     Account account;
     account.uid = static_cast<unsigned>(from.number());
     account.gid = static_cast<unsigned>(from.number());
-    for (auto left = from.number(); left > 0; --left)
-        account.groups.push_back(static_cast<unsigned>(from.number()));
+    for (auto left = from.number(); left > 0; --left) account.groups.push_back(static_cast<unsigned>(from.number()));
     account.home = from.text();
     account.name = from.text();
     return account;

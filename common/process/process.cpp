@@ -44,8 +44,7 @@ Account find_account(const std::string& user_name) {
     passwd entry{};
     passwd* found = nullptr;
     int error = ERANGE;
-    while ((error = ::getpwnam_r(user_name.c_str(), &entry, buffer.data(), buffer.size(), &found)) ==
-               ERANGE &&
+    while ((error = ::getpwnam_r(user_name.c_str(), &entry, buffer.data(), buffer.size(), &found)) == ERANGE &&
            buffer.size() < most_account_bytes) {
         buffer.resize(buffer.size() * 2);
     }
@@ -66,16 +65,11 @@ Account find_account(const std::string& user_name) {
 std::string Result::describe() const {
     const auto with_message = [this](std::string text) { return message.empty() ? text : text + message; };
     switch (end) {
-        case End::exited:
-            return with_message(fmt::format("exit status {}", status));
-        case End::signalled:
-            return with_message(fmt::format("killed by signal {} ({})", status, signal_name(status)));
-        case End::timed_out:
-            return message.empty() ? "timed out" : message;
-        case End::cancelled:
-            return with_message("cancelled");
-        case End::not_started:
-            return fmt::format("could not be started: {}", message.empty() ? "unknown" : message);
+        case End::exited: return with_message(fmt::format("exit status {}", status));
+        case End::signalled: return with_message(fmt::format("killed by signal {} ({})", status, signal_name(status)));
+        case End::timed_out: return message.empty() ? "timed out" : message;
+        case End::cancelled: return with_message("cancelled");
+        case End::not_started: return fmt::format("could not be started: {}", message.empty() ? "unknown" : message);
     }
     return "unknown";
 }

@@ -51,8 +51,8 @@ struct Command {
     Limits limits;
     Priority priority = Priority::normal;
     std::vector<int> keep_fds;  ///< become 3, 4, … in the process; at most 32
-    bool listen_fds = false;  ///< sets LISTEN_FDS and LISTEN_PID for keep_fds, as sd_listen_fds(3) reads them
-    std::string input;        ///< its standard input; empty: /dev/null
+    bool listen_fds = false;    ///< sets LISTEN_FDS and LISTEN_PID for keep_fds, as sd_listen_fds(3) reads them
+    std::string input;          ///< its standard input; empty: /dev/null
     /// What the command started and did not wait for stays when it exits 0 by itself, for a restart step that
     /// starts the app without systemd. A failure, a time-out, a cancel or the death of this process still
     /// ends it all. BATON_KEEP_PROCESSES=1 is added to the environment, so that end_leftovers() passes them
@@ -63,9 +63,8 @@ struct Command {
 struct Result {
     enum class End { exited, signalled, timed_out, cancelled, not_started };
     End end = End::not_started;
-    int status = 0;  ///< exit status, or the signal's number
-    std::string
-        message;  ///< not_started: why; else what is to be said besides, such as the limit that passed
+    int status = 0;       ///< exit status, or the signal's number
+    std::string message;  ///< not_started: why; else what is to be said besides, such as the limit that passed
     Milliseconds duration{0};
     [[nodiscard]] bool ok() const { return end == End::exited && status == 0; }
     /// `exit status 2`, `killed by signal 9 (Killed)`, `timed out after 10m`, …
@@ -87,8 +86,7 @@ struct Captured {
     Result result;
     std::string output;
 };
-[[nodiscard]] Captured capture(const Command& command, const std::stop_token& stop,
-                               std::size_t most_bytes = 1 << 20);
+[[nodiscard]] Captured capture(const Command& command, const std::stop_token& stop, std::size_t most_bytes = 1 << 20);
 
 /// To be called first thing in main(), also of a test program: when this process was started as a supervisor
 /// it does that work and never returns.

@@ -71,15 +71,13 @@ class FileActions {
 class SpawnAttributes {
   public:
     SpawnAttributes() {
-        if (const int error = ::posix_spawnattr_init(&attributes_))
-            throw system_error("prepare a process", error);
+        if (const int error = ::posix_spawnattr_init(&attributes_)) throw system_error("prepare a process", error);
         sigset_t signals;
         ::sigemptyset(&signals);
         ::posix_spawnattr_setsigmask(&attributes_, &signals);
         ::sigfillset(&signals);
         ::posix_spawnattr_setsigdefault(&attributes_, &signals);
-        ::posix_spawnattr_setflags(&attributes_,
-                                   POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+        ::posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     }
     SpawnAttributes(const SpawnAttributes&) = delete;
     SpawnAttributes& operator=(const SpawnAttributes&) = delete;
@@ -114,8 +112,7 @@ void check(const Command& command) {
     const auto holds_nul = [](const std::string& text) { return text.find('\0') != std::string::npos; };
     for (const auto* texts : {&command.argv, &command.environment}) {
         for (const auto& text : *texts) {
-            if (holds_nul(text))
-                throw Error(ErrorKind::invalid, "an argument or variable holds a NUL character");
+            if (holds_nul(text)) throw Error(ErrorKind::invalid, "an argument or variable holds a NUL character");
         }
     }
 }
@@ -149,8 +146,8 @@ class Session {
 
     /// Asks for the command's end. Any thread.
     void cancel() const noexcept {
-        static_cast<void>(::send(control_.get(), cancel_message.data(), cancel_message.size(),
-                                 MSG_NOSIGNAL | MSG_DONTWAIT));
+        static_cast<void>(
+            ::send(control_.get(), cancel_message.data(), cancel_message.size(), MSG_NOSIGNAL | MSG_DONTWAIT));
     }
 
     /// Hands all output to `sink` until the supervisor reports. What `sink` throws goes to `thrown`; the
@@ -179,8 +176,7 @@ class Session {
         if (::pipe2(pipe.data(), O_CLOEXEC) != 0) throw system_error("pipe", errno);
         output_ = Fd(pipe[0]);
         const Fd its_output = raise(Fd(pipe[1]));
-        Fd input = command.input.empty() ? Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC))
-                                         : memory_file(command.input);
+        Fd input = command.input.empty() ? Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC)) : memory_file(command.input);
         if (!input) throw system_error("open /dev/null", errno);
         input = raise(std::move(input));
         std::vector<Fd> kept;
@@ -203,8 +199,7 @@ class Session {
         std::array<char*, 3> argv{name[0].data(), name[1].data(), nullptr};
         std::vector<std::string> variables;
         for (const char* variable : loader_variables) {
-            if (const char* value = std::getenv(variable))
-                variables.push_back(fmt::format("{}={}", variable, value));
+            if (const char* value = std::getenv(variable)) variables.push_back(fmt::format("{}={}", variable, value));
         }
         std::vector<char*> environment;
         for (auto& variable : variables) environment.push_back(variable.data());
@@ -212,8 +207,8 @@ class Session {
         const SpawnAttributes attributes;
         // Also after an upgrade replaced the file this opens the executable that runs now, so both sides
         // always agree.
-        const int error = ::posix_spawn(&pid_, "/proc/self/exe", actions.get(), attributes.get(), argv.data(),
-                                        environment.data());
+        const int error =
+            ::posix_spawn(&pid_, "/proc/self/exe", actions.get(), attributes.get(), argv.data(), environment.data());
         if (error != 0) {
             pid_ = -1;
             throw system_error("start the supervisor", error);
@@ -263,8 +258,7 @@ class Session {
         Result result;
         result.end = Result::End::signalled;
         result.status = WIFSIGNALED(status) ? WTERMSIG(status) : SIGABRT;
-        result.message =
-            fmt::format(": the step's supervisor died; {} processes of the step were ended", ended);
+        result.message = fmt::format(": the step's supervisor died; {} processes of the step were ended", ended);
         return result;
     }
 

@@ -165,9 +165,7 @@ class Supervisor {
                 result.message = fmt::format("timed out after {}", to_text(parameters_.command.timeout));
                 break;
             case Cause::cancelled:
-            case Cause::agent_gone:
-                result.end = Result::End::cancelled;
-                break;
+            case Cause::agent_gone: result.end = Result::End::cancelled; break;
             case Cause::ended: {
                 const int status = status_.value_or(0);
                 const bool exited = WIFEXITED(status);
@@ -191,8 +189,7 @@ std::string read_parameters() {
     std::string bytes;
     std::array<char, 65536> chunk{};
     while (bytes.size() < most_parameter_bytes) {
-        const auto count =
-            ::pread(parameters_fd, chunk.data(), chunk.size(), static_cast<off_t>(bytes.size()));
+        const auto count = ::pread(parameters_fd, chunk.data(), chunk.size(), static_cast<off_t>(bytes.size()));
         if (count < 0 && errno == EINTR) continue;
         if (count < 0) throw system_error("read the command", errno);
         if (count == 0) break;

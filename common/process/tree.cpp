@@ -104,9 +104,7 @@ std::optional<std::uint64_t> stat_field(pid_t pid, std::size_t number) {
     return index < fields.size() ? parse_whole(fields[index]) : std::nullopt;
 }
 
-std::optional<StartTime> start_time_of(pid_t pid) {
-    return stat_field(pid, 22);
-}
+std::optional<StartTime> start_time_of(pid_t pid) { return stat_field(pid, 22); }
 
 /// The pidfd is opened before the look at the start time, so a stranger with the same id is not hit.
 void signal_found(const std::map<pid_t, StartTime>& found, int signal) {
@@ -181,8 +179,7 @@ std::map<pid_t, StartTime> find_by_environment(std::string_view entry, std::stri
     for (std::optional<pid_t> pid = ::getpid(); pid && *pid > 0; pid = parent_of(*pid)) spared.insert(*pid);
     std::map<pid_t, StartTime> found;
     const auto add = [&](pid_t pid) {
-        if (const auto started = start_time_of(pid); started && !spared.contains(pid))
-            found.emplace(pid, *started);
+        if (const auto started = start_time_of(pid); started && !spared.contains(pid)) found.emplace(pid, *started);
     };
     for (const auto pid : numbers_in("/proc")) {
         const auto environment = read_proc(fmt::format("/proc/{}/environ", pid));
@@ -190,8 +187,7 @@ std::map<pid_t, StartTime> find_by_environment(std::string_view entry, std::stri
         if (!unless.empty() && has_entry(environment, unless)) continue;
         add(pid);
         for (const auto child : descendants(pid)) {
-            const bool kept =
-                !unless.empty() && has_entry(read_proc(fmt::format("/proc/{}/environ", child)), unless);
+            const bool kept = !unless.empty() && has_entry(read_proc(fmt::format("/proc/{}/environ", child)), unless);
             if (!kept) add(child);
         }
     }

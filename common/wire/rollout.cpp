@@ -75,18 +75,12 @@ json::Value to_json(const Rollout& rollout) {
 }
 
 json::Value to_json(const NodeProgress& progress) {
-    return {{"node", progress.node.str()},
-            {"rollout", to_json(progress.rollout)},
-            {"version", progress.version},
-            {"build", progress.build},
-            {"stage", to_text(progress.stage)},
-            {"state", to_text(progress.state)},
-            {"since_ms", progress.since_ms},
-            {"started_ms", progress.started_ms},
-            {"finished_ms", progress.finished_ms},
-            {"waits_for", progress.waits_for},
-            {"message", progress.message},
-            {"current", progress.current.str()}};
+    return {{"node", progress.node.str()},         {"rollout", to_json(progress.rollout)},
+            {"version", progress.version},         {"build", progress.build},
+            {"stage", to_text(progress.stage)},    {"state", to_text(progress.state)},
+            {"since_ms", progress.since_ms},       {"started_ms", progress.started_ms},
+            {"finished_ms", progress.finished_ms}, {"waits_for", progress.waits_for},
+            {"message", progress.message},         {"current", progress.current.str()}};
 }
 
 RolloutKey parse_rollout_key(const json::Value& value) {
@@ -97,9 +91,7 @@ RolloutKey parse_rollout_key(const json::Value& value) {
     return key;
 }
 
-Target parse_target(const json::Value& value) {
-    return {parse_rollout_key(value), small(value, "attempt", 1)};
-}
+Target parse_target(const json::Value& value) { return {parse_rollout_key(value), small(value, "attempt", 1)}; }
 
 Rollout parse_rollout(const json::Value& value) {
     Rollout rollout;

@@ -55,11 +55,11 @@ struct Rollout {
     NodeName started_on;
     std::int64_t started_ms = 0;  ///< wall time of started_on
     Cause cause;
-    std::string author;           ///< of the commit
-    std::string subject;          ///< first line of the commit's message
+    std::string author;   ///< of the commit
+    std::string subject;  ///< first line of the commit's message
     std::map<std::string, std::string> parameters;
-    bool by_name = false;         ///< a person named this commit: descent and earlier failure do not hold it
-    CommitId undoes;              ///< rollback: the commit that is bad from now on
+    bool by_name = false;  ///< a person named this commit: descent and earlier failure do not hold it
+    CommitId undoes;       ///< rollback: the commit that is bad from now on
 
     [[nodiscard]] Target target() const { return {key, attempt}; }
     bool operator==(const Rollout&) const = default;
@@ -74,22 +74,22 @@ enum class BuildState { waiting, running, succeeded, failed, cancelled, supersed
 struct NodeProgress {
     NodeName node;
     RolloutKey rollout;
-    std::uint64_t version = 0;    ///< grows with each change on `node`: the newer row wins
-    unsigned build = 0;           ///< number on that node; 0 before it has one
+    std::uint64_t version = 0;  ///< grows with each change on `node`: the newer row wins
+    unsigned build = 0;         ///< number on that node; 0 before it has one
     Stage stage = Stage::queued;
     BuildState state = BuildState::waiting;
-    std::int64_t since_ms = 0;    ///< wall time at which this stage began
+    std::int64_t since_ms = 0;  ///< wall time at which this stage began
     std::int64_t started_ms = 0;
-    std::int64_t finished_ms = 0; ///< 0 while it runs
-    std::string waits_for;        ///< what a waiting stage waits for, for people
-    std::string message;          ///< why it failed
-    CommitId current;             ///< the node's current commit
+    std::int64_t finished_ms = 0;  ///< 0 while it runs
+    std::string waits_for;         ///< what a waiting stage waits for, for people
+    std::string message;           ///< why it failed
+    CommitId current;              ///< the node's current commit
     bool operator==(const NodeProgress&) const = default;
 };
 
 [[nodiscard]] std::string_view to_text(RolloutKind kind);
 [[nodiscard]] std::string_view to_text(CauseKind kind);
-[[nodiscard]] std::string_view to_text(Stage stage);       ///< `switch_over` is "switch"
+[[nodiscard]] std::string_view to_text(Stage stage);  ///< `switch_over` is "switch"
 [[nodiscard]] std::string_view to_text(BuildState state);
 /// Strict: Error(invalid) for a text that names nothing.
 [[nodiscard]] RolloutKind parse_rollout_kind(std::string_view text);

@@ -42,19 +42,19 @@ void World::check_switch(const Host& host, const chain::Switch& action) {
             // with a key below it.
             const auto knowing =
                 std::ranges::count_if(hosts_, [&](const Host& other) { return other.disk.known.contains(it->first); });
-            const bool good = static_cast<std::size_t>(knowing) >= hosts_.size() / 2 + 1 &&
-                              std::ranges::none_of(hosts_, [&](const Host& other) {
-                                  return other.disk.failed.contains(it->first);
-                              });
+            const bool good =
+                static_cast<std::size_t>(knowing) >= hosts_.size() / 2 + 1 &&
+                std::ranges::none_of(hosts_, [&](const Host& other) { return other.disk.failed.contains(it->first); });
             if (good && requested > it->second) {
-                violation(fmt::format("I3: {} asked at {} ms for {}, when a majority had known {} since {} ms", host.name,
-                                      requested, target.key.id, it->first.id, it->second));
+                violation(fmt::format("I3: {} asked at {} ms for {}, when a majority had known {} since {} ms",
+                                      host.name, requested, target.key.id, it->first.id, it->second));
             }
         }
     }
     // I2
     if (const auto it = switch_failed_at_.find(target); s_.lanes == 1 && it != switch_failed_at_.end()) {
-        violation(fmt::format("I2: {} switches to {}, which had failed at {} ms", host.name, target.key.id, it->second));
+        violation(
+            fmt::format("I2: {} switches to {}, which had failed at {} ms", host.name, target.key.id, it->second));
     }
     if (const auto it = majority_failed_at_.find(target); it != majority_failed_at_.end() && requested > it->second) {
         violation(fmt::format("I2: {} asked at {} ms for {}, whose failure a majority had recorded at {} ms", host.name,

@@ -139,19 +139,19 @@ void World::build(Host& host, const chain::StartBuild& action) {
     trace("{} builds {} attempt {}{}", host.name, target.key.id, target.attempt, action.ahead ? " ahead" : "");
     const auto& commit = commit_of(action.rollout);
     const bool at_once = host.built.contains(target) || action.rollout.kind == wire::RolloutKind::rollback;
-    later(host, at_once ? 1 : chance_.between(s_.build_ms / 4, s_.build_ms), [this, index = host.index, target, &commit] {
-        auto& builder = hosts_[index];
-        if (commit.build_fails) {
+    later(
+        host, at_once ? 1 : chance_.between(s_.build_ms / 4, s_.build_ms), [this, index = host.index, target, &commit] {
+            auto& builder = hosts_[index];
+            if (commit.build_fails) {
+                input(builder,
+                      [&](chain::Machine& machine) { return machine.build_failed(instant(), target, "tests failed"); });
+                return;
+            }
+            builder.built.insert(target);
             input(builder, [&](chain::Machine& machine) {
-                return machine.build_failed(instant(), target, "tests failed");
+                return machine.build_ready(instant(), target, true, commit.once_steps);
             });
-            return;
-        }
-        builder.built.insert(target);
-        input(builder, [&](chain::Machine& machine) {
-            return machine.build_ready(instant(), target, true, commit.once_steps);
         });
-    });
 }
 
 void World::switch_over(Host& host, const chain::Switch& action) {
@@ -230,21 +230,22 @@ void World::end_switch(Host& host, const chain::Switch& action) {
 void World::restore(Host& host, const chain::Ticket& ticket, const wire::Rollout& failed, bool after_switch,
                     const std::string& reason) {
     const auto index = host.index;
-    later(host, chance_.between(s_.switch_ms / 20, s_.switch_ms / 2), [this, index, ticket, failed, after_switch, reason] {
-        auto& restored = hosts_[index];
-        const bool stays_down = !calm_ && chance_.happens(s_.restore_fails);
-        if (!stays_down) {
-            restored.up = true;
-            restored.out = false;
-            restored.release = restored.disk.current;
-        }
-        trace("{} {} ({})", restored.name, stays_down ? "is STUCK" : "is in service as before", reason);
-        if (after_switch) failing_.insert({failed.target(), index});
-        input(restored, [&](chain::Machine& machine) {
-            return machine.switched(instant(), ticket,
-                                    stays_down ? chain::SwitchEnd::stuck : chain::SwitchEnd::restored, reason);
-        });
-    });
+    later(host, chance_.between(s_.switch_ms / 20, s_.switch_ms / 2),
+          [this, index, ticket, failed, after_switch, reason] {
+              auto& restored = hosts_[index];
+              const bool stays_down = !calm_ && chance_.happens(s_.restore_fails);
+              if (!stays_down) {
+                  restored.up = true;
+                  restored.out = false;
+                  restored.release = restored.disk.current;
+              }
+              trace("{} {} ({})", restored.name, stays_down ? "is STUCK" : "is in service as before", reason);
+              if (after_switch) failing_.insert({failed.target(), index});
+              input(restored, [&](chain::Machine& machine) {
+                  return machine.switched(instant(), ticket,
+                                          stays_down ? chain::SwitchEnd::stuck : chain::SwitchEnd::restored, reason);
+              });
+          });
 }
 
 void World::bring_up(Host& host) {

@@ -23,10 +23,12 @@ constexpr int wrong_usage = 2;
 constexpr std::size_t most_printed = 20;
 
 int usage() {
-    std::fputs("usage: simulate SEEDS [FIRST_SEED] [--mutate RULE] [--trace]\n"
-               "       simulate --fleet NODES LANES\n"
-               "       simulate --mutants SEEDS\n"
-               "RULE: ", stderr);
+    std::fputs(
+        "usage: simulate SEEDS [FIRST_SEED] [--mutate RULE] [--trace]\n"
+        "       simulate --fleet NODES LANES\n"
+        "       simulate --mutants SEEDS\n"
+        "RULE: ",
+        stderr);
     std::fputs((join(chain::rule_names(), " ") + "\n").c_str(), stderr);
     return wrong_usage;
 }
@@ -61,7 +63,8 @@ int simulate(const Request& request) {
     if (!converged.empty()) {
         std::ranges::sort(converged);
         fmt::print("converged after the faults ended: median {:.1f} s, at most {:.1f} s of simulated time\n",
-                   static_cast<double>(converged[converged.size() / 2]) / 1000, static_cast<double>(converged.back()) / 1000);
+                   static_cast<double>(converged[converged.size() / 2]) / 1000,
+                   static_cast<double>(converged.back()) / 1000);
     }
     fmt::print("seeds {} switches {} crashes {} messages {} violations {}\n", request.seeds, total.switches,
                total.crashes, total.messages, bad_seeds);
@@ -73,7 +76,8 @@ int fleet(std::size_t nodes, unsigned lanes) {
     Scenario s;
     s.seed = 7;
     for (std::size_t i = 1; i <= nodes; ++i) s.members.emplace_back(fmt::format("web{}", i));
-    s.voters.assign(s.members.begin(), s.members.begin() + std::min<std::ptrdiff_t>(5, static_cast<std::ptrdiff_t>(nodes)));
+    s.voters.assign(s.members.begin(),
+                    s.members.begin() + std::min<std::ptrdiff_t>(5, static_cast<std::ptrdiff_t>(nodes)));
     s.lanes = lanes;
     s.policy.canary = 1;
     s.policy.prepare_ahead = std::nullopt;
@@ -89,12 +93,14 @@ int fleet(std::size_t nodes, unsigned lanes) {
     const auto outcome = world.run();
     for (const auto& what : outcome.violations) fmt::print("{}\n", what);
     const auto took = outcome.converged_ms + 1'000;
-    fmt::print("nodes {} lanes {}: most out {}, {} switches, {} messages, {:.1f} s; nodes / lanes x switch = {:.1f} s\n",
-               nodes, lanes, outcome.most_out, outcome.counts.switches, outcome.counts.messages,
-               static_cast<double>(took) / 1000, static_cast<double>(formula) / 1000);
+    fmt::print(
+        "nodes {} lanes {}: most out {}, {} switches, {} messages, {:.1f} s; nodes / lanes x switch = {:.1f} s\n",
+        nodes, lanes, outcome.most_out, outcome.counts.switches, outcome.counts.messages,
+        static_cast<double>(took) / 1000, static_cast<double>(formula) / 1000);
     if (!outcome.violations.empty()) return violated;
     if (outcome.most_out > lanes || outcome.counts.switches != nodes) return violated;
-    // Permits, handoffs and the catch-up of nodes that nobody hands to cost something; twice the formula would be a fault.
+    // Permits, handoffs and the catch-up of nodes that nobody hands to cost something; twice the formula would be a
+    // fault.
     return took <= 2 * formula + 10'000 ? fine : violated;
 }
 

@@ -214,8 +214,8 @@ void World::repair() {
     for (auto& host : hosts_) {
         if (!host.machine) continue;
         if (host.disk.freeze.note) order(host, chain::Unfreeze{});
-        const bool stuck = host.disk.claim && host.disk.phase == chain::Phase::out &&
-                           host.disk.claim->stage == chain::OutStage::stuck;
+        const bool stuck =
+            host.disk.claim && host.disk.phase == chain::Phase::out && host.disk.claim->stage == chain::OutStage::stuck;
         if (stuck || (host.disk.phase == chain::Phase::idle && !host.up)) bring_up(host);
     }
     if (!quiet_) after(1'000, [this] { repair(); });

@@ -112,7 +112,8 @@ void draw_faults(Chance& chance, Scenario& s) {
     }
     if (chance.happens(0.12)) s.freezes_ms.push_back(chance.between(500, s.chaos_ms));
     if (chance.happens(0.15)) s.halts_ms.push_back(chance.between(800, s.chaos_ms));
-    for (std::size_t i = chance.below_or(2); i > 0; --i) s.retries_ms.push_back(chance.between(1'500, s.chaos_ms + 4'000));
+    for (std::size_t i = chance.below_or(2); i > 0; --i)
+        s.retries_ms.push_back(chance.between(1'500, s.chaos_ms + 4'000));
 }
 
 }  // namespace

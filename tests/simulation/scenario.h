@@ -34,10 +34,10 @@ class Chance {
 /// What is wrong with a commit.
 struct Commit {
     CommitId id;
-    bool build_fails = false;          ///< its tests fail, everywhere
-    bool switch_fails = false;         ///< it never becomes healthy, anywhere
-    std::set<NodeName> fails_on;       ///< … or only there
-    bool sick_later = false;           ///< healthy at first, down soon after
+    bool build_fails = false;     ///< its tests fail, everywhere
+    bool switch_fails = false;    ///< it never becomes healthy, anywhere
+    std::set<NodeName> fails_on;  ///< … or only there
+    bool sick_later = false;      ///< healthy at first, down soon after
     bool once_steps = false;
     bool once_fails = false;
 };
@@ -45,18 +45,18 @@ struct Commit {
 struct Push {
     std::int64_t at_ms = 0;
     std::size_t commit = 0;
-    std::vector<std::size_t> nodes;    ///< where a hook or a poll notices it
+    std::vector<std::size_t> nodes;  ///< where a hook or a poll notices it
 };
 
 struct Scenario {
     std::uint64_t seed = 0;
     std::vector<NodeName> members;
     std::vector<NodeName> witnesses;
-    std::vector<NodeName> voters;      ///< empty: members and witnesses
-    std::int64_t build_ms = 800;       ///< at most
-    std::int64_t switch_ms = 2'000;    ///< at most
-    std::int64_t restart_ms = 2'500;   ///< a killed agent is back after at most this
-    bool exact_switch = false;         ///< every switch takes switch_ms
+    std::vector<NodeName> voters;     ///< empty: members and witnesses
+    std::int64_t build_ms = 800;      ///< at most
+    std::int64_t switch_ms = 2'000;   ///< at most
+    std::int64_t restart_ms = 2'500;  ///< a killed agent is back after at most this
+    bool exact_switch = false;        ///< every switch takes switch_ms
     unsigned lanes = 1;
     config::RolloutPolicy policy;
     chain::Timing timing;
@@ -64,14 +64,14 @@ struct Scenario {
     double loss = 0;
     double duplicate = 0;
     double replay = 0;
-    double tail = 0;                   ///< share of messages that are late by up to 5 s
-    double crash = 0;                  ///< for each effect that acts or stores
+    double tail = 0;   ///< share of messages that are late by up to 5 s
+    double crash = 0;  ///< for each effect that acts or stores
     double restore_fails = 0;
     double untouched = 0;
-    double reboot = 0;                 ///< share of crashes that take the app with them
-    std::int64_t chaos_ms = 0;         ///< after it the faults end
+    double reboot = 0;          ///< share of crashes that take the app with them
+    std::int64_t chaos_ms = 0;  ///< after it the faults end
     bool clock_jumps = false;
-    bool round_trips = false;          ///< every message and every stored state goes through JSON
+    bool round_trips = false;  ///< every message and every stored state goes through JSON
     std::vector<std::int64_t> partitions_ms;
     std::vector<std::pair<std::int64_t, std::size_t>> deaths;  ///< for good
     std::vector<std::pair<std::int64_t, std::size_t>> wipes;   ///< killed, and back with an empty database

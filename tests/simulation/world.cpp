@@ -149,7 +149,9 @@ void World::deliver(const NodeName& from, std::size_t to, const std::shared_ptr<
     });
 }
 
-void World::print(const std::string& line) const { std::printf("%8.3f %s\n", static_cast<double>(now_) / 1000.0, line.c_str()); }
+void World::print(const std::string& line) const {
+    std::printf("%8.3f %s\n", static_cast<double>(now_) / 1000.0, line.c_str());
+}
 
 void World::violation(const std::string& what) {
     trace("!!! {}", what);

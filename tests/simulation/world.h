@@ -38,14 +38,14 @@ struct Host {
     bool member = true;
     std::unique_ptr<chain::Machine> machine;
     chain::Durable disk;
-    std::uint64_t run = 0;            ///< of the agent; what an older run had begun is void
-    bool dead = false;                ///< for good
+    std::uint64_t run = 0;  ///< of the agent; what an older run had begun is void
+    bool dead = false;      ///< for good
     std::int64_t clock_offset = 0;
     std::int64_t restarted_ms = 0;
     std::int64_t tick_at = -1;
     // The app, as it truly is.
     bool up = true;
-    bool out = false;                 ///< by our doing
+    bool out = false;  ///< by our doing
     wire::Target out_for;
     std::optional<wire::Rollout> release;
     std::set<wire::Target> built;
@@ -137,16 +137,16 @@ class World {
     std::vector<Event> events_;
     std::vector<Host> hosts_;
     std::map<NodeName, std::size_t> index_;
-    std::vector<int> side_;              ///< partition: who is on which side
-    bool calm_ = false;                  ///< the faults have ended
-    bool quiet_ = false;                 ///< converged: nothing may happen any more
+    std::vector<int> side_;  ///< partition: who is on which side
+    bool calm_ = false;      ///< the faults have ended
+    bool quiet_ = false;     ///< converged: nothing may happen any more
     std::set<NodeName> forgotten_;
     std::set<NodeName> forgotten_done_;
-    std::set<std::pair<wire::Target, std::size_t>> failing_;   ///< whose switch failed where, recorded or not
-    std::map<wire::Target, std::int64_t> switch_failed_at_;    ///< first recorded anywhere
+    std::set<std::pair<wire::Target, std::size_t>> failing_;  ///< whose switch failed where, recorded or not
+    std::map<wire::Target, std::int64_t> switch_failed_at_;   ///< first recorded anywhere
     std::map<wire::Target, std::int64_t> majority_failed_at_;
     std::map<wire::RolloutKey, std::int64_t> majority_known_at_;
-    std::map<wire::Target, std::int64_t> forgotten_with_;      ///< a machine died installing it; known since
+    std::map<wire::Target, std::int64_t> forgotten_with_;  ///< a machine died installing it; known since
     std::map<wire::RolloutKey, unsigned> once_successes_;
     std::int64_t converge_within_ms_ = 120'000;
     Outcome outcome_;

@@ -36,8 +36,9 @@ SwitchResult deploy(AppFixture& app, const SwitchOptions& options = {}) {
 
 /// The app's restart, with a pause between the end of the old process and the start of the new one.
 void put_slow_restart(AppFixture& app, const std::string& seconds) {
-    app.put("restart.sh", "if [ -f \"$1\" ]; then kill -9 $(cat \"$1\"); fi\nsleep " + seconds +
-                              "\nsetsid /usr/bin/python3 server.py \"$2\" </dev/null >/dev/null 2>&1 &\necho $! > \"$1\"\n");
+    app.put("restart.sh",
+            "if [ -f \"$1\" ]; then kill -9 $(cat \"$1\"); fi\nsleep " + seconds +
+                "\nsetsid /usr/bin/python3 server.py \"$2\" </dev/null >/dev/null 2>&1 &\necho $! > \"$1\"\n");
 }
 
 /// A load balancer that is told through a file: it lets go at once.
@@ -111,7 +112,8 @@ TEST_CASE("cost: dark counts as exposed unless the load balancer has let go and 
     CHECK(drained.rejoin_ms == 500);
 }
 
-TEST_CASE("cost: dark that began between two looks around the stop began with the stop, any other where it was guessed") {
+TEST_CASE(
+    "cost: dark that began between two looks around the stop began with the stop, any other where it was guessed") {
     SwitchTimes times;
     times.drain = at(0);
     times.acknowledged = at(115);
@@ -179,7 +181,8 @@ TEST_CASE("cost: while a probe is held it asks nothing, and what cannot be asked
         const int before = asked.load();
         CHECK_FALSE(eventually([&] { return asked.load() != before; }, Milliseconds(100)));
     }
-    probe.ask({[](const std::stop_token&) -> bool { throw Error(ErrorKind::invalid, "no such URL"); }, Milliseconds(1)});
+    probe.ask(
+        {[](const std::stop_token&) -> bool { throw Error(ErrorKind::invalid, "no such URL"); }, Milliseconds(1)});
     const auto found = probe.finish();
     CHECK(found.unwatched);
 }
@@ -280,8 +283,7 @@ TEST_CASE("cost: an app that is dark when the switch is over costs nobody knows 
 TEST_CASE("cost: a health command is asked as well, only less often") {
     AppFixture app;
     app.put("baton.yaml", "switch:\n  restart:\n    - run: rm -f " + (app.dir / "up").string() + "; sleep 1.5; touch " +
-                              (app.dir / "up").string() +
-                              "\nhealth:\n  command: test -e " + (app.dir / "up").string() +
+                              (app.dir / "up").string() + "\nhealth:\n  command: test -e " + (app.dir / "up").string() +
                               "\n  interval: 50ms\n  timeout: 1s\n  min_healthy_time: 200ms\n  healthy_deadline: 3s\n");
     app.put("version", "one\n");
     REQUIRE(deploy(app).outcome == SwitchOutcome::in_service);

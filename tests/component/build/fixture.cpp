@@ -108,8 +108,9 @@ void AppFixture::put_pipeline(const std::string& before, const std::string& heal
 }
 
 CommitId AppFixture::commit() {
-    return CommitId(std::string(trim(shell("git add -A && git -c user.name=ann -c user.email=ann@example.com commit -qm change "
-                                           "--allow-empty && git rev-parse HEAD"))));
+    return CommitId(
+        std::string(trim(shell("git add -A && git -c user.name=ann -c user.email=ann@example.com commit -qm change "
+                               "--allow-empty && git rev-parse HEAD"))));
 }
 
 build::BuildSpec AppFixture::spec(const CommitId& commit) {

@@ -18,13 +18,18 @@ using namespace std::chrono_literals;
 TEST_CASE("traffic: haproxy_socket drains a real HAProxy's server and has it back up") {
     test::AppFixture app;
     const auto socket = (app.dir / "admin.sock").string();
-    app.dir.write("haproxy.cfg", fmt::format("global\n  stats socket {} level admin\n"
-                                             "defaults\n  mode http\n  timeout connect 1s\n  timeout client 1s\n  timeout server 1s\n"
-                                             "listen shop\n  bind 127.0.0.1:{}\n  server web1 127.0.0.1:9\n", socket, app.port));
+    app.dir.write("haproxy.cfg",
+                  fmt::format("global\n  stats socket {} level admin\n"
+                              "defaults\n  mode http\n  timeout connect 1s\n  timeout client 1s\n  timeout server 1s\n"
+                              "listen shop\n  bind 127.0.0.1:{}\n  server web1 127.0.0.1:9\n",
+                              socket, app.port));
     process::Command command;
     command.argv = {"haproxy", "-db", "-f", (app.dir / "haproxy.cfg").string()};
     command.environment = {"PATH=/usr/sbin:/usr/bin:/bin"};
-    std::jthread haproxy([&](const std::stop_token& stop) { (void)process::run(command, [](std::string_view) {}, stop); });
+    std::jthread haproxy([&](const std::stop_token& stop) {
+        (void)process::run(
+            command, [](std::string_view) {}, stop);
+    });
     REQUIRE(test::eventually([&] { return std::filesystem::exists(socket); }));
     app.agent.traffic.method = config::TrafficMethod::haproxy_socket;
     app.agent.traffic.haproxy_sockets = {socket};
@@ -33,7 +38,8 @@ TEST_CASE("traffic: haproxy_socket drains a real HAProxy's server and has it bac
     const auto spec = app.spec(CommitId(std::string(40, 'a')));
     BuildLog log(app.dir / "log", 1 << 20, {});
     const auto state = [&] {
-        return app.shell("printf 'show servers state shop\\n' | socat - UNIX-CONNECT:" + socket + " | awk '$4 == \"web1\" { print $7 }'");
+        return app.shell("printf 'show servers state shop\\n' | socat - UNIX-CONNECT:" + socket +
+                         " | awk '$4 == \"web1\" { print $7 }'");
     };
     const auto traffic = make_traffic(spec, log);
     REQUIRE(traffic->leave({}) == Noticed::yes);
@@ -46,7 +52,9 @@ TEST_CASE("traffic: haproxy_socket drains a real HAProxy's server and has it bac
     REQUIRE_THROWS_AS(make_traffic(spec, log), Error);
 }
 
-TEST_CASE("traffic: refuse answers new connections from outside with a reset, lets established ones and this machine's pass") {
+TEST_CASE(
+    "traffic: refuse answers new connections from outside with a reset, lets established ones and this machine's "
+    "pass") {
     test::AppFixture app;
     app.dir.write("on.nft", refuse_rules(8080));
     app.dir.write("off.nft", no_refuse_rules(8080));
@@ -74,7 +82,8 @@ TEST_CASE("traffic: refuse answers new connections from outside with a reset, le
                   "for _ in range(2): inside('nft', '-f', folder + '/on.nft')\n"
                   "print(opens('10.99.0.1'))\n"
                   "kept.sendall(b'alive'); print(kept.recv(10).decode())\n"
-                  "inside('/usr/bin/python3', '-c', \"import socket; socket.create_connection(('127.0.0.1', 8080), 2); print('self', flush=True)\")\n"
+                  "inside('/usr/bin/python3', '-c', \"import socket; socket.create_connection(('127.0.0.1', 8080), 2); "
+                  "print('self', flush=True)\")\n"
                   "for _ in range(2): inside('nft', '-f', folder + '/off.nft')\n"
                   "print(opens('10.99.0.1'))\n");
     const auto folder = app.dir.path().string();
@@ -90,6 +99,7 @@ TEST_CASE("traffic: refuse answers new connections from outside with a reset, le
         "/usr/bin/python3 -u $1/ask.py $node $1\n"
         "status=$?; kill $node $server 2>/dev/null; exit $status\n"
         "END\n"
-        "unshare -n sh ../two.sh " + folder);
+        "unshare -n sh ../two.sh " +
+        folder);
     REQUIRE(output == "refused\nalive\nself\nopen\n");
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Publishing: a reader never meets half a release, and what may be needed again is never cleared away.
 #include <catch2/catch.hpp>
+#include <fmt/format.h>
 #include <fstream>
 #include <thread>
-#include <fmt/format.h>
 
 #include "agent/build/publisher.h"
 #include "common/clock.h"
@@ -150,7 +150,10 @@ TEST_CASE("publish: clearing away spares current, the ones to go back to and one
     sleeper.argv = {"/bin/sleep", "60"};
     sleeper.environment = {"PATH=/usr/bin:/bin"};
     sleeper.directory = at(5);
-    std::jthread living([&](const std::stop_token& stop) { (void)process::run(sleeper, [](std::string_view) {}, stop); });
+    std::jthread living([&](const std::stop_token& stop) {
+        (void)process::run(
+            sleeper, [](std::string_view) {}, stop);
+    });
     REQUIRE(test::eventually([&] {
         for (const auto& entry : fs::directory_iterator("/proc")) {
             std::error_code gone;

@@ -50,7 +50,8 @@ TEST_CASE("junit: what pytest writes is read, with the failing test's name and m
               "@pytest.fixture\n"
               "def broken(): raise RuntimeError('no table')\n"
               "def test_error(broken): pass\n");
-    REQUIRE(run_in(dir.path(), "/usr/bin/python3 -m pytest -q -p no:cacheprovider -p no:django --junitxml=report.xml") == 1);
+    REQUIRE(run_in(dir.path(),
+                   "/usr/bin/python3 -m pytest -q -p no:cacheprovider -p no:django --junitxml=report.xml") == 1);
     const auto report = read_junit(dir / "report.xml");
     REQUIRE(report.total == 4);
     REQUIRE(report.failed == 2);
@@ -81,14 +82,16 @@ TEST_CASE("junit: what unittest's XML runner writes, as Django's does, is read")
 }
 
 TEST_CASE("junit: a failure that only the suite's count shows is believed") {
-    const auto report = parse_junit("<testsuite tests='2' failures='1'><testcase name='a'/><testcase name='b'/></testsuite>");
+    const auto report =
+        parse_junit("<testsuite tests='2' failures='1'><testcase name='a'/><testcase name='b'/></testsuite>");
     REQUIRE(report.total == 2);
     REQUIRE(report.failed == 1);
 }
 
 TEST_CASE("junit: counts of nested suites are not added up twice") {
     const auto report = parse_junit(
-        "<testsuites><testsuite failures='1'><testsuite failures='1'><testcase name='a'><failure message='m'/></testcase>"
+        "<testsuites><testsuite failures='1'><testsuite failures='1'><testcase name='a'><failure "
+        "message='m'/></testcase>"
         "</testsuite></testsuite></testsuites>");
     REQUIRE(report.failed == 1);
     REQUIRE(report.bad.at(0).message == "m");
@@ -102,8 +105,9 @@ TEST_CASE("junit: what is no report is refused, and so is a document type") {
     REQUIRE(kind_of([] { (void)parse_junit("<html><body/></html>"); }, &text) == ErrorKind::invalid);
     REQUIRE(text.find("<html>") != std::string::npos);
     REQUIRE(kind_of([] {
-                (void)parse_junit("<!DOCTYPE t [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><testsuite><testcase name='a'>"
-                                  "<failure>&x;</failure></testcase></testsuite>");
+                (void)parse_junit(
+                    "<!DOCTYPE t [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><testsuite><testcase name='a'>"
+                    "<failure>&x;</failure></testcase></testsuite>");
             }) == ErrorKind::invalid);
     REQUIRE(kind_of([] { (void)parse_junit(std::string(100, '\0')); }) == ErrorKind::invalid);
     std::string deep = "<testsuite>";
@@ -114,7 +118,9 @@ TEST_CASE("junit: what is no report is refused, and so is a document type") {
 
 TEST_CASE("junit: of thousands of failures some hundreds are named and all are counted") {
     std::string xml = "<testsuite>";
-    for (int i = 0; i < 2'000; ++i) xml += "<testcase name='t" + std::to_string(i) + "'><failure message='" + std::string(9'000, 'x') + "'/></testcase>";
+    for (int i = 0; i < 2'000; ++i)
+        xml += "<testcase name='t" + std::to_string(i) + "'><failure message='" + std::string(9'000, 'x') +
+               "'/></testcase>";
     const auto report = parse_junit(xml + "</testsuite>");
     REQUIRE(report.failed == 2'000);
     REQUIRE(report.bad.size() == 300);
@@ -144,15 +150,17 @@ TEST_CASE("gate: no report, a broken one, failures and too few tests each close 
     REQUIRE(text.find("no test report matches") != std::string::npos);
     dir.write("reports/deep/er/a.xml", "<testsuite><testcase name='a'>");
     REQUIRE(kind_of([&] { (void)gate.read_new_reports(); }) == ErrorKind::step_failed);
-    dir.write("reports/deep/er/a.xml", "<testsuite><testcase name='a'/><testcase name='b'><skipped/></testcase></testsuite>");
+    dir.write("reports/deep/er/a.xml",
+              "<testsuite><testcase name='a'/><testcase name='b'><skipped/></testcase></testsuite>");
     const auto report = gate.read_new_reports();
     REQUIRE(report.total == 2);
     require_passed(report, std::nullopt);
     require_passed(report, 1);
     REQUIRE(kind_of([&] { require_passed(report, 2); }) == ErrorKind::step_failed);  // a skipped test did not run
     REQUIRE(kind_of([&] { require_passed(TestReport{}, std::nullopt); }) == ErrorKind::step_failed);
-    REQUIRE(kind_of([&] { require_passed(parse_junit("<testsuite><testcase name='x'><error/></testcase></testsuite>"), 1); }) ==
-            ErrorKind::step_failed);
+    REQUIRE(kind_of([&] {
+                require_passed(parse_junit("<testsuite><testcase name='x'><error/></testcase></testsuite>"), 1);
+            }) == ErrorKind::step_failed);
 }
 
 TEST_CASE("gate: a suite that lost more than a tenth of its tests does not pass") {

@@ -38,9 +38,9 @@ TEST_CASE("switch: a good release goes into service, and the next one after it")
     const auto second = version(app, "two");
     REQUIRE(deploy(app, second).outcome == SwitchOutcome::in_service);
     REQUIRE(app.ask("/") == second.str() + " two");
-    REQUIRE(app.listener.stages ==
-            std::vector<std::string>{"fetch", "prepare", "test", "drain", "switch", "verify", "rejoin", "fetch", "prepare", "test",
-                                     "drain", "switch", "verify", "rejoin"});
+    REQUIRE(app.listener.stages == std::vector<std::string>{"fetch", "prepare", "test", "drain", "switch", "verify",
+                                                            "rejoin", "fetch", "prepare", "test", "drain", "switch",
+                                                            "verify", "rejoin"});
     REQUIRE_FALSE(std::filesystem::exists(app.dir / "srv/current/.git"));
     REQUIRE_FALSE(std::filesystem::exists(app.agent.state_dir / "workspace/1"));
 }
@@ -121,7 +121,8 @@ TEST_CASE("switch: one that was cut off is put back to the release that was last
     REQUIRE(app.ask("/") == good.str() + " one");
     SwitchOptions redo;
     redo.redo = true;
-    REQUIRE(switch_over(spec, prepared.pipeline, prepared.release, redo, app.listener, {}).outcome == SwitchOutcome::in_service);
+    REQUIRE(switch_over(spec, prepared.pipeline, prepared.release, redo, app.listener, {}).outcome ==
+            SwitchOutcome::in_service);
 }
 
 TEST_CASE("switch: a stop before it began leaves the old release alone") {
@@ -141,7 +142,8 @@ TEST_CASE("switch: a stop before it began leaves the old release alone") {
 TEST_CASE("switch: migrations marked once run only where they are told to, and a failing one touches nothing") {
     AppFixture app;
     const auto marks = (app.dir / "marks").string();
-    app.put_pipeline("migrate:\n  - run: echo each >> " + marks + "\n  - run: echo once >> " + marks + "\n    once: true\n");
+    app.put_pipeline("migrate:\n  - run: echo each >> " + marks + "\n  - run: echo once >> " + marks +
+                     "\n    once: true\n");
     SwitchOptions first;
     first.run_once = true;
     REQUIRE(deploy(app, version(app, "one"), first).outcome == SwitchOutcome::in_service);
@@ -191,7 +193,8 @@ TEST_CASE("prepare: a failing test, a missing report and a broken pipeline each 
 TEST_CASE("prepare: reports are read, and going back to a commit whose release is here builds nothing") {
     AppFixture app;
     app.put_pipeline(
-        "test:\n  - run: mkdir reports; echo \"<testsuite><testcase name='a'/></testsuite>\" > reports/a.xml\n    junit: reports/*.xml\n");
+        "test:\n  - run: mkdir reports; echo \"<testsuite><testcase name='a'/></testsuite>\" > reports/a.xml\n    "
+        "junit: reports/*.xml\n");
     const auto commit = version(app, "one");
     auto spec = app.spec(commit);
     const auto prepared = prepare(spec, app.listener, {});
@@ -219,10 +222,10 @@ TEST_CASE("prepare: a step sees a clean environment, and declared parameters onl
     (void)prepare(spec, app.listener, {});
     ::unsetenv("AGENT_TOKEN");
     const auto environment = read_file(app.dir / "env", 1 << 16);
-    for (const char* line : {"BUILD_NUMBER=1\n", "BUILD_TAG=jenkins-shop-1\n", "BUILD_URL=http://web1:7070/job/shop/1/\n",
-                             "CI=true\n", "COLOUR=blue; rm -rf x\n", "EXTRA=more\n", "GIT_BRANCH=origin/main\n",
-                             "JOB_NAME=shop\n", "LANG=C.UTF-8\n", "NODE_ADDRESS=127.0.0.1\n", "NODE_NAME=web1\n",
-                             "BATON_STAGE=prepare\n", "BATON_CANARY=true\n"}) {
+    for (const char* line :
+         {"BUILD_NUMBER=1\n", "BUILD_TAG=jenkins-shop-1\n", "BUILD_URL=http://web1:7070/job/shop/1/\n", "CI=true\n",
+          "COLOUR=blue; rm -rf x\n", "EXTRA=more\n", "GIT_BRANCH=origin/main\n", "JOB_NAME=shop\n", "LANG=C.UTF-8\n",
+          "NODE_ADDRESS=127.0.0.1\n", "NODE_NAME=web1\n", "BATON_STAGE=prepare\n", "BATON_CANARY=true\n"}) {
         INFO(line);
         REQUIRE(environment.find(line) != std::string::npos);
     }

@@ -26,7 +26,8 @@ std::string poll_agent(std::uint16_t port) {
     socket.setReceiveTimeout(Poco::Timespan(2, 0));
     std::string answer;
     char buffer[64];
-    for (int got = 0; (got = socket.receiveBytes(buffer, sizeof buffer)) > 0;) answer.append(buffer, static_cast<std::size_t>(got));
+    for (int got = 0; (got = socket.receiveBytes(buffer, sizeof buffer)) > 0;)
+        answer.append(buffer, static_cast<std::size_t>(got));
     return answer;
 }
 

@@ -17,16 +17,19 @@ namespace {
 
 /// A wheel is a zip file with a few texts in it.
 void make_wheel(const test::AppFixture& app, const std::string& version) {
-    app.shell("mkdir -p ../wheels && /usr/bin/python3 - " + version + " <<'END'\n"
-              "import sys, zipfile\n"
-              "version = sys.argv[1]\n"
-              "info = f'greet-{version}.dist-info/'\n"
-              "with zipfile.ZipFile(f'../wheels/greet-{version}-py3-none-any.whl', 'w') as wheel:\n"
-              "    wheel.writestr('greet.py', f'version = \"{version}\"\\n')\n"
-              "    wheel.writestr(info + 'METADATA', f'Metadata-Version: 2.1\\nName: greet\\nVersion: {version}\\n')\n"
-              "    wheel.writestr(info + 'WHEEL', 'Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')\n"
-              "    wheel.writestr(info + 'RECORD', f'greet.py,,\\n{info}METADATA,,\\n{info}WHEEL,,\\n{info}RECORD,,\\n')\n"
-              "END");
+    app.shell(
+        "mkdir -p ../wheels && /usr/bin/python3 - " + version +
+        " <<'END'\n"
+        "import sys, zipfile\n"
+        "version = sys.argv[1]\n"
+        "info = f'greet-{version}.dist-info/'\n"
+        "with zipfile.ZipFile(f'../wheels/greet-{version}-py3-none-any.whl', 'w') as wheel:\n"
+        "    wheel.writestr('greet.py', f'version = \"{version}\"\\n')\n"
+        "    wheel.writestr(info + 'METADATA', f'Metadata-Version: 2.1\\nName: greet\\nVersion: {version}\\n')\n"
+        "    wheel.writestr(info + 'WHEEL', 'Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: "
+        "py3-none-any\\n')\n"
+        "    wheel.writestr(info + 'RECORD', f'greet.py,,\\n{info}METADATA,,\\n{info}WHEEL,,\\n{info}RECORD,,\\n')\n"
+        "END");
 }
 
 std::size_t cached(const test::AppFixture& app) {
@@ -45,8 +48,10 @@ TEST_CASE("virtualenv: built offline from wheels, reused while its content is th
     make_wheel(app, "2.0");
     app.agent.apps.begin()->second.wheels = app.dir / "wheels";
     const auto out = (app.dir / "out").string();
-    app.put_pipeline("prepare:\n  - virtualenv: requirements.txt\n  - run: python -c 'import greet, sys; print(greet.version, sys.prefix)' > " + out +
-                     "\n  - run: echo $VIRTUAL_ENV >> " + out + "\n");
+    app.put_pipeline(
+        "prepare:\n  - virtualenv: requirements.txt\n  - run: python -c 'import greet, sys; print(greet.version, "
+        "sys.prefix)' > " +
+        out + "\n  - run: echo $VIRTUAL_ENV >> " + out + "\n");
     app.put("version", "one");
     app.put("requirements.txt", "-r base.txt\n");
     app.put("base.txt", "greet==1.0\n");
@@ -103,7 +108,7 @@ TEST_CASE("run_as: steps and files are the other user's, and an agent that is no
     REQUIRE(read_file(prepared.release / "who", 100) == "nobody\n/nonexistent:nobody\n");
     const auto nobody = process::find_account("nobody");
     for (const auto& path : {prepared.release, prepared.release / "who", prepared.release / "version"}) {
-        struct stat found{};
+        struct stat found {};
         REQUIRE(::lstat(path.c_str(), &found) == 0);
         REQUIRE(found.st_uid == nobody.uid);
     }

@@ -23,8 +23,7 @@ namespace {
 /// One of the standard descriptors, sent to a file while the object lives.
 class Caught {
   public:
-    explicit Caught(int descriptor)
-        : descriptor_(descriptor), before_(::dup(descriptor)), file_(std::tmpfile()) {
+    explicit Caught(int descriptor) : descriptor_(descriptor), before_(::dup(descriptor)), file_(std::tmpfile()) {
         if (file_ == nullptr || !before_) throw std::runtime_error("cannot catch the output");
         ::dup2(::fileno(file_), descriptor_);
     }
@@ -39,8 +38,7 @@ class Caught {
         std::string text;
         std::rewind(file_);
         std::array<char, 4096> piece{};
-        while (const auto read = std::fread(piece.data(), 1, piece.size(), file_))
-            text.append(piece.data(), read);
+        while (const auto read = std::fread(piece.data(), 1, piece.size(), file_)) text.append(piece.data(), read);
         return text;
     }
 
@@ -78,18 +76,13 @@ CliResult baton_cli(const std::vector<std::string>& arguments, const cli::AgentM
     return result;
 }
 
-Variable::Variable(const char* name, const std::string& value) : name_(name) {
-    ::setenv(name, value.c_str(), 1);
-}
-Variable::~Variable() {
-    ::unsetenv(name_);
-}
+Variable::Variable(const char* name, const std::string& value) : name_(name) { ::setenv(name, value.c_str(), 1); }
+Variable::~Variable() { ::unsetenv(name_); }
 
 FakeAgent::FakeAgent() {
     std::array<int, 2> to{};
     std::array<int, 2> from{};
-    if (::pipe2(to.data(), O_CLOEXEC) != 0 || ::pipe2(from.data(), O_CLOEXEC) != 0)
-        throw std::runtime_error("pipe");
+    if (::pipe2(to.data(), O_CLOEXEC) != 0 || ::pipe2(from.data(), O_CLOEXEC) != 0) throw std::runtime_error("pipe");
     Fd to_read(to[0]);
     input_ = Fd(to[1]);
     Fd from_read(from[0]);
@@ -116,9 +109,7 @@ FakeAgent::~FakeAgent() {
     ::waitpid(pid_, &status, 0);
 }
 
-std::string FakeAgent::url() const {
-    return "http://127.0.0.1:" + port_;
-}
+std::string FakeAgent::url() const { return "http://127.0.0.1:" + port_; }
 
 json::Value FakeAgent::requests() const {
     net::HttpRequest request;

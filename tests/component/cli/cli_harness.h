@@ -21,8 +21,7 @@ struct CliResult {
 };
 
 /// Runs `baton` with these arguments in this process; standard output and error go to files meanwhile.
-[[nodiscard]] CliResult baton_cli(const std::vector<std::string>& arguments,
-                                  const cli::AgentMain& agent_main = {});
+[[nodiscard]] CliResult baton_cli(const std::vector<std::string>& arguments, const cli::AgentMain& agent_main = {});
 
 /// A variable of the environment for as long as the object lives.
 class Variable {

@@ -134,12 +134,11 @@ TEST_CASE("cli: keygen prints a key that agents accept, another each time") {
 TEST_CASE("cli: tokens are added, listed and revoked, by the file or through agent.yaml") {
     const TempDir dir;
     const std::string file = (dir / "tokens").string();
-    const auto config =
-        dir.write("agent.yaml",
-                  "chain:\n  nodes:\n    - {name: web1, address: \"10.0.0.11:7070\"}\nsecurity:\n"
-                  "  cluster_key_file: /k\n  tokens_file: " +
-                      file + "\n")
-            .string();
+    const auto config = dir.write("agent.yaml",
+                                  "chain:\n  nodes:\n    - {name: web1, address: \"10.0.0.11:7070\"}\nsecurity:\n"
+                                  "  cluster_key_file: /k\n  tokens_file: " +
+                                      file + "\n")
+                            .string();
     const auto added = baton_cli({"token", "add", "ci", "--role", "trigger", "--config", config});
     CHECK(added.status == 0);
     CHECK(added.out.starts_with("baton_"));

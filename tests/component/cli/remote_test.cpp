@@ -59,17 +59,16 @@ TEST_CASE("cli: an agent that is not there is status 4 and says where was asked"
 
 TEST_CASE("cli: trigger says where it is queued, and sends what was said") {
     const FakeAgent agent;
-    const auto result = baton_cli({"trigger", "shop", "--commit", "1a2b3c4", "--param", "LEVEL=high",
-                                   "--param", "URL=a=b,c", "--agent", agent.url()});
+    const auto result = baton_cli({"trigger", "shop", "--commit", "1a2b3c4", "--param", "LEVEL=high", "--param",
+                                   "URL=a=b,c", "--agent", agent.url()});
     CHECK(result.status == 0);
     CHECK(result.out == "shop is queued as 5\n");
     const auto requests = agent.requests();
     REQUIRE(requests.size() == 1);
     CHECK(requests[0].at("target") == "/api/v1/apps/shop/trigger");
     const auto body = json::parse(requests[0].at("body").get<std::string>());
-    CHECK(body == json::Value{{"commit", "1a2b3c4"},
-                              {"parameters", {{"LEVEL", "high"}, {"URL", "a=b,c"}}},
-                              {"force", false}});
+    CHECK(body ==
+          json::Value{{"commit", "1a2b3c4"}, {"parameters", {{"LEVEL", "high"}, {"URL", "a=b,c"}}}, {"force", false}});
 }
 
 TEST_CASE("cli: trigger --wait shows each node's progress once and ends with the rollout") {
@@ -91,8 +90,7 @@ TEST_CASE("cli: trigger --wait fails with a halted rollout, and with a refused t
     const auto halted = baton_cli({"trigger", "shop", "--commit", "bad", "--wait", "--agent", agent.url()});
     CHECK(halted.status == 1);
     CHECK_THAT(halted.err, Contains("shop halted: test failed on web2") && Contains("baton resume shop"));
-    const auto refused =
-        baton_cli({"trigger", "shop", "--commit", "refused", "--wait", "--agent", agent.url()});
+    const auto refused = baton_cli({"trigger", "shop", "--commit", "refused", "--wait", "--agent", agent.url()});
     CHECK(refused.status == 1);
     CHECK_THAT(refused.err, Contains("refused: no such commit"));
 }
@@ -119,13 +117,13 @@ TEST_CASE("cli: history, ledger and audit are tables, or JSON") {
     CHECK_THAT(history.out, Contains("STARTED") &&
                                 Contains("2025-11-24T15:57:50Z  deploy  1a2b3c4d5e6f  running  0/2") &&
                                 Contains("tests failed"));
-    CHECK(json::parse(baton_cli({"history", "shop", "--json", "--agent", agent.url()}).out)
-              .at("rollouts")
-              .size() == 2);
+    CHECK(json::parse(baton_cli({"history", "shop", "--json", "--agent", agent.url()}).out).at("rollouts").size() == 2);
     const auto ledger = baton_cli({"ledger", "shop", "--since", "7d", "--agent", agent.url()}).out;
     CHECK_THAT(ledger, Contains("3 switches of 3 nodes, 1 measured, 1 assumed, 1 unknown") &&
-                           Contains("dark for 1s40ms on nodes in all, 1s12ms of it") && Contains("7 requests were cut"));
-    CHECK_THAT(ledger, Contains("337ms of total outage: 0.00039 % of all requests, and at most 0.019 % of visits of 50"));
+                           Contains("dark for 1s40ms on nodes in all, 1s12ms of it") &&
+                           Contains("7 requests were cut"));
+    CHECK_THAT(ledger,
+               Contains("337ms of total outage: 0.00039 % of all requests, and at most 0.019 % of visits of 50"));
     CHECK_THAT(ledger, Contains("Of that 500ms are assumed; measured alone, it is 0.00019 %"));
     CHECK_THAT(ledger, Contains("NODE  DEPLOYS") && Contains("web1") && Contains("2025-11-24"));
     CHECK_THAT(baton_cli({"audit", "--agent", agent.url()}).out, Contains("ann") && Contains("bad prices"));
@@ -176,8 +174,7 @@ TEST_CASE("cli: the agent's errors keep their words and become exit statuses") {
     CHECK_THAT(unknown.err, Contains("no app 'shpo' is configured (known: shop)"));
     const auto stranger = baton_cli({"history", "secret", "--agent", agent.url()});
     CHECK(stranger.status == 1);
-    CHECK_THAT(stranger.err,
-               Contains("who are you?") && Contains("--token-file") && Contains("baton token add"));
+    CHECK_THAT(stranger.err, Contains("who are you?") && Contains("--token-file") && Contains("baton token add"));
     const auto proxy = baton_cli({"trigger", "shop", "--commit", "busy", "--agent", agent.url()});
     CHECK(proxy.status == 1);
     CHECK_THAT(proxy.err, Contains("HTTP status 503"));
@@ -214,8 +211,8 @@ TEST_CASE("cli: status --watch prints changes where there is no terminal, until 
     });
     const auto result = baton_cli({"status", "shop", "--watch", "--agent", agent.url()});
     CHECK(result.status == 0);
-    CHECK_THAT(result.out, Contains("web1 done succeeded\n") &&
-                               Contains("web2 permit waiting: waits for a permit from web3\n"));
+    CHECK_THAT(result.out,
+               Contains("web1 done succeeded\n") && Contains("web2 permit waiting: waits for a permit from web3\n"));
     // Nothing changed between the two looks, so nothing is printed twice.
     CHECK(std::ranges::count(result.out, '\n') == 3);
 }

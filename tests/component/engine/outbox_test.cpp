@@ -22,8 +22,7 @@ net::ClusterKeys keys() { return net::ClusterKeys::parse(net::generate_key_line(
 class Peer {
   public:
     Peer(const net::ClusterKeys& cluster_keys, const Clock& clock, NodeName name)
-        : verifier_(cluster_keys, std::move(name), clock),
-          server_({}, [this](http::Request&& request) {
+        : verifier_(cluster_keys, std::move(name), clock), server_({}, [this](http::Request&& request) {
               const auto from = verifier_.verify(request.method, request.target, request.body, request.headers);
               const std::lock_guard lock(mutex_);
               heard_.push_back(from.str() + " " + request.target + " " + request.body);

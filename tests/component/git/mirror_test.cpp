@@ -149,25 +149,27 @@ TEST_CASE("mirror: a fetch that finds the mirror in use gives up at its deadline
     CHECK(error_of([&] { (void)mirror.fetch({}, in(Milliseconds{100})); }).kind() == ErrorKind::busy);
     std::stop_source stop;
     stop.request_stop();
-    CHECK(error_of([&] { (void)mirror.fetch(stop.get_token(), in(Milliseconds{60'000})); }).kind() == ErrorKind::cancelled);
+    CHECK(error_of([&] { (void)mirror.fetch(stop.get_token(), in(Milliseconds{60'000})); }).kind() ==
+          ErrorKind::cancelled);
 }
 
 TEST_CASE("mirror: urls that git would take for an option or a helper program, and bad branches, are refused") {
     const TempDir dir;
-    for (const char* url : {"--upload-pack=touch /tmp/x", "-oProxyCommand=x", "ext::sh -c id", "fd::3", "relative/path", "",
-                            "ftp://host/x", "https://", "file://host/x", "https://host/a\nb", "gopher://x/y"}) {
+    for (const char* url : {"--upload-pack=touch /tmp/x", "-oProxyCommand=x", "ext::sh -c id", "fd::3", "relative/path",
+                            "", "ftp://host/x", "https://", "file://host/x", "https://host/a\nb", "gopher://x/y"}) {
         INFO(url);
         CHECK(error_of([&] { (void)mirror_of(dir, url); }).kind() == ErrorKind::invalid);
     }
-    for (const char* url : {"https://host/x.git", "http://user:pw@host:8080/x", "ssh://git@host:22/x", "git@host:x/y.git",
-                            "host:x.git", "git://host/x", "file:///x", "/x/y", "HTTPS://Host/x"}) {
+    for (const char* url : {"https://host/x.git", "http://user:pw@host:8080/x", "ssh://git@host:22/x",
+                            "git@host:x/y.git", "host:x.git", "git://host/x", "file:///x", "/x/y", "HTTPS://Host/x"}) {
         INFO(url);
         CHECK_NOTHROW((void)mirror_of(dir, url));
     }
     for (const char* branch : {"", "a..b", "x.lock", "a b", "a:b", "^x"}) {
         INFO(branch);
-        CHECK(error_of([&] { (void)git::Mirror(dir / "m", git::Remote{"/x", {}, dir / "home"}, branch); }).kind() ==
-              ErrorKind::invalid);
+        CHECK(error_of([&] {
+                  (void)git::Mirror(dir / "m", git::Remote{"/x", {}, dir / "home"}, branch);
+              }).kind() == ErrorKind::invalid);
     }
 }
 
@@ -194,7 +196,8 @@ TEST_CASE("mirror: a clean-up repacks a mirror of many packs, and all commits st
     run_tool({"git", "config", "gc.autoPackLimit", "3"}, mirror.path());
     const auto packs = [&] {
         std::size_t count = 0;
-        for (const auto& file : fs::directory_iterator(mirror.path() / "objects" / "pack")) count += file.path().extension() == ".pack";
+        for (const auto& file : fs::directory_iterator(mirror.path() / "objects" / "pack"))
+            count += file.path().extension() == ".pack";
         return count;
     };
     REQUIRE(packs() > 3);

@@ -41,10 +41,9 @@ std::size_t entries(const fs::path& folder) {
 std::string pack_of(const git::Mirror& mirror, const std::string& objects) {
     const fs::path list = mirror.path().parent_path() / "objects.txt";
     write_file_atomically(list, objects + "\n");
-    const std::string name =
-        run_tool({"sh", "-c", "git pack-objects -q \"$1\" < \"$2\"", "sh", (mirror.path().parent_path() / "made").string(),
-                  list.string()},
-                 mirror.path());
+    const std::string name = run_tool({"sh", "-c", "git pack-objects -q \"$1\" < \"$2\"", "sh",
+                                       (mirror.path().parent_path() / "made").string(), list.string()},
+                                      mirror.path());
     return read_file(mirror.path().parent_path() / ("made-" + name + ".pack"), plenty);
 }
 
@@ -96,7 +95,8 @@ TEST_CASE("packs: what the other has is left out, also when it names commits tha
     const auto whole = ahead.make_pack(nodes.tip, {}, plenty).size();
     const auto part = ahead.make_pack(nodes.tip, {nodes.middle}, plenty).size();
     CHECK(part < whole);
-    CHECK(ahead.make_pack(nodes.tip, {CommitId("0000000000000000000000000000000000000001"), nodes.middle}, plenty).size() == part);
+    CHECK(ahead.make_pack(nodes.tip, {CommitId("0000000000000000000000000000000000000001"), nodes.middle}, plenty)
+              .size() == part);
 }
 
 TEST_CASE("packs: a corrupt pack is refused and leaves nothing behind") {
@@ -108,8 +108,8 @@ TEST_CASE("packs: a corrupt pack is refused and leaves nothing behind") {
     flipped[pack.size() / 2] = static_cast<char>(flipped[pack.size() / 2] ^ 0x55);
     std::string trailer = pack;
     trailer.back() = static_cast<char>(trailer.back() ^ 1);
-    for (const std::string& broken : {flipped, trailer, pack.substr(0, pack.size() / 2), pack.substr(0, 12), std::string("PACK"),
-                                      std::string(), std::string("not a pack at all")}) {
+    for (const std::string& broken : {flipped, trailer, pack.substr(0, pack.size() / 2), pack.substr(0, 12),
+                                      std::string("PACK"), std::string(), std::string("not a pack at all")}) {
         CHECK(error_of([&] { repository.add_pack(broken, nodes.tip); }).kind() == ErrorKind::invalid);
     }
     check_untouched(nodes, before);
@@ -122,7 +122,8 @@ TEST_CASE("packs: a pack that lacks a commit, a tree or a file is refused and le
     const auto before = entries(nodes.behind.path() / "objects" / "pack");
     const auto id = [&](const std::string& what) { return nodes.work.git({"rev-parse", what}); };
     const std::string tip = nodes.tip.str();
-    const std::string trees = id(tip + "^{tree}") + "\n" + id(tip + ":new") + "\n" + id(tip + ":lib") + "\n" + id(tip + ":lib/deep");
+    const std::string trees =
+        id(tip + "^{tree}") + "\n" + id(tip + ":new") + "\n" + id(tip + ":lib") + "\n" + id(tip + ":lib/deep");
     const std::string files = id(tip + ":new/b") + "\n" + id(tip + ":lib/deep/file") + "\n" + id(tip + ":a");
     const std::string middle = nodes.middle.str() + "\n" + id(nodes.middle.str() + "^{tree}");
     git::Repository repository(nodes.behind.path());

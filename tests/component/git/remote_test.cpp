@@ -17,7 +17,8 @@ namespace baton::test {
 namespace {
 
 constexpr std::string_view wants_password =
-    "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"git\"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"git\"\r\nContent-Length: 0\r\nConnection: "
+    "close\r\n\r\n";
 
 struct Timed {
     Error error;
@@ -41,7 +42,8 @@ TEST_CASE("git host: one that takes the connection and never answers is given up
     const TempDir dir;
     for (const std::string scheme : {"git", "http"}) {
         INFO(scheme);
-        const git::Mirror mirror = mirror_of(dir, fmt::format("{}://127.0.0.1:{}/x.git", scheme, silent.port()), scheme);
+        const git::Mirror mirror =
+            mirror_of(dir, fmt::format("{}://127.0.0.1:{}/x.git", scheme, silent.port()), scheme);
         constexpr Milliseconds limit{700};
         const auto fetched = timed_error([&] { (void)mirror.fetch({}, in(limit)); });
         CHECK(fetched.error.kind() == ErrorKind::timeout);
@@ -88,7 +90,8 @@ TEST_CASE("git host: one that is away is unreachable, with git's words") {
         INFO(error.text());
         CHECK(error.kind() == ErrorKind::unreachable);
         CHECK((error.text().find("onnection refused") != std::string::npos ||
-               error.text().find("Couldn't connect") != std::string::npos || error.text().find("Failed to connect") != std::string::npos));
+               error.text().find("Couldn't connect") != std::string::npos ||
+               error.text().find("Failed to connect") != std::string::npos));
     }
 }
 
@@ -122,12 +125,14 @@ TEST_CASE("git host: a password in the url reaches the host, but neither argumen
 
 TEST_CASE("git host: a redirect to another host does not take the password along") {
     TinyServer other{std::string(wants_password)};
-    TinyServer host(fmt::format("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:{}/x.git/info/refs?service=git-upload-pack\r\n"
-                                "Content-Length: 0\r\nConnection: close\r\n\r\n",
-                                other.port()));
+    TinyServer host(
+        fmt::format("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:{}/x.git/info/refs?service=git-upload-pack\r\n"
+                    "Content-Length: 0\r\nConnection: close\r\n\r\n",
+                    other.port()));
     const TempDir dir;
     const auto file = dir.write("password", "s3cr3t\n", 0600);
-    const git::Mirror mirror = mirror_of(dir, fmt::format("http://127.0.0.1:{}/x.git", host.port()), "mirror", {"deploy", file, {}, {}});
+    const git::Mirror mirror =
+        mirror_of(dir, fmt::format("http://127.0.0.1:{}/x.git", host.port()), "mirror", {"deploy", file, {}, {}});
     CHECK(error_of([&] { fetch(mirror); }).kind() == ErrorKind::unauthorized);
     CHECK(other.requests().find("GET /x.git/info/refs") != std::string::npos);
     CHECK(other.requests().find("Authorization") == std::string::npos);
@@ -148,8 +153,12 @@ TEST_CASE("git host: a password file that others may read is refused before anyt
     const TempDir dir;
     const auto file = dir.write("password", "s3cr3t\n", 0644);
     const std::string url = fmt::format("http://127.0.0.1:{}/x.git", host.port());
-    CHECK(error_of([&] { fetch(mirror_of(dir, url, "mirror", {"deploy", file, {}, {}})); }).kind() == ErrorKind::forbidden);
-    CHECK(error_of([&] { fetch(mirror_of(dir, url, "mirror", {"deploy", dir / "none", {}, {}})); }).kind() == ErrorKind::not_found);
+    CHECK(error_of([&] {
+              fetch(mirror_of(dir, url, "mirror", {"deploy", file, {}, {}}));
+          }).kind() == ErrorKind::forbidden);
+    CHECK(error_of([&] {
+              fetch(mirror_of(dir, url, "mirror", {"deploy", dir / "none", {}, {}}));
+          }).kind() == ErrorKind::not_found);
     CHECK(host.requests().empty());
 }
 

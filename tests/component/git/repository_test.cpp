@@ -60,9 +60,8 @@ TEST_CASE("git: ancestry holds along the history, for a commit itself, and not a
     CHECK(repository.is_ancestor(tip, tip));
     CHECK_FALSE(repository.is_ancestor(tip, root));
     CHECK_FALSE(repository.is_ancestor(side, tip));
-    const Error error = error_of([&] {
-        (void)repository.is_ancestor(CommitId("0000000000000000000000000000000000000001"), tip);
-    });
+    const Error error =
+        error_of([&] { (void)repository.is_ancestor(CommitId("0000000000000000000000000000000000000001"), tip); });
     CHECK(error.kind() == ErrorKind::not_found);
 }
 

@@ -20,7 +20,8 @@ bool readable(int fd, int within_ms) {
 
 }  // namespace
 
-TinyServer::TinyServer(std::string reply) : reply_(std::move(reply)), listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+TinyServer::TinyServer(std::string reply)
+    : reply_(std::move(reply)), listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);

@@ -92,7 +92,8 @@ TEST_CASE("signatures: a key that the allowed signers gave another purpose or an
     // The commits of these tests are of November 2023.
     const auto later = dir.write("later", fmt::format("ann@example.org valid-after=\"20240101\" {}\n", ann));
     CHECK_FALSE(verify(mirror, good, git::SignatureKind::ssh, later).ok());
-    const auto then = dir.write("then", fmt::format("ann@example.org namespaces=\"git\",valid-before=\"20240101\" {}\n", ann));
+    const auto then =
+        dir.write("then", fmt::format("ann@example.org namespaces=\"git\",valid-before=\"20240101\" {}\n", ann));
     CHECK(verify(mirror, good, git::SignatureKind::ssh, then).ok());
 }
 
@@ -102,11 +103,14 @@ TEST_CASE("signatures: by gpg, only keys of the given file count, and neither ki
     std::filesystem::permissions(dir / "gnupg", std::filesystem::perms::owner_all);
     const std::vector<std::string> home{"GNUPGHOME=" + (dir / "gnupg").string()};
     for (const char* user : {"Ann <ann@example.org>", "Eve <eve@example.org>"}) {
-        run_tool({"gpg", "--batch", "--quiet", "--passphrase", "", "--quick-generate-key", user, "ed25519", "sign", "never"},
-                 dir.path(), home);
+        run_tool(
+            {"gpg", "--batch", "--quiet", "--passphrase", "", "--quick-generate-key", user, "ed25519", "sign", "never"},
+            dir.path(), home);
     }
-    const auto armoured = dir.write("ann.asc", run_tool({"gpg", "--batch", "--armor", "--export", "ann@example.org"}, dir.path(), home) + "\n");
-    run_tool({"gpg", "--batch", "--output", (dir / "ann.gpg").string(), "--export", "ann@example.org"}, dir.path(), home);
+    const auto armoured = dir.write(
+        "ann.asc", run_tool({"gpg", "--batch", "--armor", "--export", "ann@example.org"}, dir.path(), home) + "\n");
+    run_tool({"gpg", "--batch", "--output", (dir / "ann.gpg").string(), "--export", "ann@example.org"}, dir.path(),
+             home);
     Work work(dir / "work");
     work.commit_file("a", "1", "unsigned");
     const auto commit = [&](const std::string& who) {
@@ -132,7 +136,8 @@ TEST_CASE("signatures: by gpg, only keys of the given file count, and neither ki
     CHECK(verify(mirror, by_ssh, git::SignatureKind::gpg, armoured).verdict == Verdict::other_kind);
     CHECK(verify(mirror, good, git::SignatureKind::ssh, allowed).verdict == Verdict::other_kind);
     CHECK(verify(mirror, by_ssh, git::SignatureKind::ssh, allowed).ok());
-    const Error error = error_of([&] { (void)verify(mirror, good, git::SignatureKind::gpg, dir.write("junk", "junk\n")); });
+    const Error error =
+        error_of([&] { (void)verify(mirror, good, git::SignatureKind::gpg, dir.write("junk", "junk\n")); });
     CHECK(error.kind() == ErrorKind::invalid);
 }
 
@@ -142,7 +147,8 @@ TEST_CASE("signatures: a missing file of signers and an unknown commit are error
     const CommitId tip = work.commit_file("a", "1", "first");
     const git::Mirror mirror = mirror_of(dir, work.path());
     fetch(mirror);
-    CHECK(error_of([&] { (void)verify(mirror, tip, git::SignatureKind::ssh, dir / "none"); }).kind() == ErrorKind::not_found);
+    CHECK(error_of([&] { (void)verify(mirror, tip, git::SignatureKind::ssh, dir / "none"); }).kind() ==
+          ErrorKind::not_found);
     CHECK(error_of([&] {
               (void)verify(mirror, CommitId("0000000000000000000000000000000000000001"), git::SignatureKind::ssh,
                            dir.write("allowed", "\n"));

@@ -17,14 +17,15 @@ std::string run_tool(const std::vector<std::string>& argv, const std::filesystem
                      const std::vector<std::string>& more_environment) {
     process::Command command;
     command.argv = argv;
-    command.environment = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/nonexistent", "LC_ALL=C", "GIT_CONFIG_NOSYSTEM=1",
-                           "GIT_CONFIG_GLOBAL=/dev/null"};
+    command.environment = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/nonexistent", "LC_ALL=C",
+                           "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null"};
     command.environment.insert(command.environment.end(), more_environment.begin(), more_environment.end());
     command.directory = directory;
     command.timeout = Milliseconds{60'000};
     const auto [result, output] = process::capture(command, {});
     if (!result.ok()) {
-        throw std::runtime_error(fmt::format("{}: {} {}: {}", join(argv, " "), result.describe(), result.message, output));
+        throw std::runtime_error(
+            fmt::format("{}: {} {}: {}", join(argv, " "), result.describe(), result.message, output));
     }
     return std::string(trim(output));
 }
@@ -50,10 +51,12 @@ Work::Work(std::filesystem::path path) : path_(std::move(path)) {
 
 std::string Work::git(std::vector<std::string> arguments, const std::vector<std::string>& more_environment) {
     arguments.insert(arguments.begin(), {"git", "-c", "protocol.file.allow=always"});
-    std::vector<std::string> environment{
-        "GIT_AUTHOR_NAME=Ann Author", "GIT_AUTHOR_EMAIL=ann@example.org", "GIT_COMMITTER_NAME=Carl Committer",
-        "GIT_COMMITTER_EMAIL=carl@example.org", fmt::format("GIT_AUTHOR_DATE={} +0000", clock_),
-        fmt::format("GIT_COMMITTER_DATE={} +0000", clock_)};
+    std::vector<std::string> environment{"GIT_AUTHOR_NAME=Ann Author",
+                                         "GIT_AUTHOR_EMAIL=ann@example.org",
+                                         "GIT_COMMITTER_NAME=Carl Committer",
+                                         "GIT_COMMITTER_EMAIL=carl@example.org",
+                                         fmt::format("GIT_AUTHOR_DATE={} +0000", clock_),
+                                         fmt::format("GIT_COMMITTER_DATE={} +0000", clock_)};
     environment.insert(environment.end(), more_environment.begin(), more_environment.end());
     return run_tool(arguments, path_, environment);
 }

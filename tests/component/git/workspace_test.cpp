@@ -33,7 +33,8 @@ std::string content(const fs::path& file) { return read_file(file, 1'000'000); }
 TEST_CASE("workspace: files, symbolic links, executable bits and attributes are as a checkout has them") {
     const TempDir dir;
     Work work(dir / "work");
-    work.write(".gitattributes", "*.bat text eol=crlf\n*.ver ident\n*.u16 text working-tree-encoding=UTF-16LE\nx.secret export-ignore\n");
+    work.write(".gitattributes",
+               "*.bat text eol=crlf\n*.ver ident\n*.u16 text working-tree-encoding=UTF-16LE\nx.secret export-ignore\n");
     work.write("run.bat", "a\nb\n");
     work.write("id.ver", "$Id$\n");
     work.write("x.secret", "part of a checkout\n");
@@ -171,7 +172,8 @@ TEST_CASE("workspace: a required filter that is not there fails the export inste
     Work work(dir / "work");
     work.write(".gitattributes", "*.bin filter=lfs -text\n");
     // A pointer file, as a repository with large files holds it.
-    work.write("big.bin", fmt::format("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 5\n", std::string(64, 'a')));
+    work.write("big.bin", fmt::format("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 5\n",
+                                      std::string(64, 'a')));
     const CommitId tip = work.commit("large file");
     const git::Mirror mirror = mirror_of(dir, work.path());
     fetch(mirror);
@@ -187,12 +189,14 @@ TEST_CASE("workspace: an export past its deadline, or told to stop, leaves nothi
     const CommitId tip = work.commit_file("a", "1", "first");
     const git::Mirror mirror = mirror_of(dir, work.path());
     fetch(mirror);
-    CHECK(error_of([&] { git::export_tree(mirror, tip, dir / "out", {}, in(Milliseconds{0})); }).kind() == ErrorKind::timeout);
+    CHECK(error_of([&] { git::export_tree(mirror, tip, dir / "out", {}, in(Milliseconds{0})); }).kind() ==
+          ErrorKind::timeout);
     CHECK_FALSE(fs::exists(dir / "out"));
     std::stop_source stop;
     stop.request_stop();
-    CHECK(error_of([&] { git::export_tree(mirror, tip, dir / "out", stop.get_token(), in(Milliseconds{60'000})); }).kind() ==
-          ErrorKind::cancelled);
+    CHECK(error_of([&] {
+              git::export_tree(mirror, tip, dir / "out", stop.get_token(), in(Milliseconds{60'000}));
+          }).kind() == ErrorKind::cancelled);
     CHECK_FALSE(fs::exists(dir / "out"));
 }
 
@@ -209,8 +213,10 @@ TEST_CASE("workspace: exports run side by side with each other and with a fetch"
         for (std::size_t i = 0; i < faults.size(); ++i) {
             threads.emplace_back([&, i] {
                 try {
-                    if (i == 0) fetch(mirror);
-                    else export_now(mirror, tip, dir / fmt::format("out{}", i));
+                    if (i == 0)
+                        fetch(mirror);
+                    else
+                        export_now(mirror, tip, dir / fmt::format("out{}", i));
                 } catch (const std::exception& error) {
                     faults[i] = error.what();
                 }

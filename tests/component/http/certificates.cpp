@@ -57,7 +57,9 @@ Certificate make(EVP_PKEY* key, const std::string& name, X509* issuer, EVP_PKEY*
 
 Issued save(const TempDir& dir, const std::string& name, X509* certificate, EVP_PKEY* key) {
     return {dir.write(name + ".crt", pem([&](BIO* out) { PEM_write_bio_X509(out, certificate); })),
-            dir.write(name + ".key", pem([&](BIO* out) { PEM_write_bio_PrivateKey(out, key, nullptr, nullptr, 0, nullptr, nullptr); }), 0600)};
+            dir.write(name + ".key",
+                      pem([&](BIO* out) { PEM_write_bio_PrivateKey(out, key, nullptr, nullptr, 0, nullptr, nullptr); }),
+                      0600)};
 }
 
 }  // namespace
@@ -77,7 +79,8 @@ TestAuthority::~TestAuthority() = default;
 
 Issued TestAuthority::issue(const std::string& common_name) {
     const Key key(EVP_EC_gen("P-256"), EVP_PKEY_free);
-    const Certificate certificate = make(key.get(), common_name, keys_->certificate.get(), keys_->key.get(), keys_->serial++);
+    const Certificate certificate =
+        make(key.get(), common_name, keys_->certificate.get(), keys_->key.get(), keys_->serial++);
     return save(dir_, common_name, certificate.get(), key.get());
 }
 

@@ -20,8 +20,7 @@ Exported build(int number, int& made) {
     object.properties = {{"number", number, 2}};
     object.rest = [number, &made]() -> std::vector<ExportProperty> {
         ++made;
-        return {{"result", number % 2 == 0 ? ExportValue("SUCCESS") : ExportValue(nullptr)},
-                {"hidden", "x", -2}};
+        return {{"result", number % 2 == 0 ? ExportValue("SUCCESS") : ExportValue(nullptr)}, {"hidden", "x", -2}};
     };
     return object;
 }
@@ -57,11 +56,10 @@ std::string by_tree(const Exported& object, const std::string& text) {
 
 TEST_CASE("jenkins export: depth 0 shows an object whole and what it refers to in brief") {
     int made = 0;
-    CHECK(
-        by_depth(job(made), 0) ==
-        R"({"_class":"Job","name":"site","color":"blue","builds":[{"_class":"Build","number":3},)"
-        R"({"_class":"Build","number":2},{"_class":"Build","number":1}],"lastBuild":{"_class":"Build","number":3},)"
-        R"("empty":[],"property":[{"_class":"Property","deep":1}]})");
+    CHECK(by_depth(job(made), 0) ==
+          R"({"_class":"Job","name":"site","color":"blue","builds":[{"_class":"Build","number":3},)"
+          R"({"_class":"Build","number":2},{"_class":"Build","number":1}],"lastBuild":{"_class":"Build","number":3},)"
+          R"("empty":[],"property":[{"_class":"Property","deep":1}]})");
     CHECK(made == 0);  // nothing was made that is not shown
 }
 

@@ -101,17 +101,15 @@ TEST_CASE("jenkins feeds: Atom holds ended builds, newest first, with ids that s
 }
 
 TEST_CASE("jenkins feeds: failed builds only, the latest of each job, and an empty feed") {
-    const ServerView two =
-        server({job("site", {build(2, BuildState::succeeded), build(1, BuildState::failed)}),
-                job("blog", {build(5, BuildState::running), build(4, BuildState::cancelled)})});
+    const ServerView two = server({job("site", {build(2, BuildState::succeeded), build(1, BuildState::failed)}),
+                                   job("blog", {build(5, BuildState::running), build(4, BuildState::cancelled)})});
     const std::string failed = render_feed(two, FeedScope::server, FeedKind::failed, FeedFormat::atom);
     CHECK(elements(failed, "entry") == 2);
     CHECK_THAT(failed, Catch::Contains("site #1") && Catch::Contains("blog #4 (aborted)"));
     const std::string latest = render_feed(two, FeedScope::server, FeedKind::latest, FeedFormat::atom);
     CHECK(elements(latest, "entry") == 2);
     CHECK_THAT(latest, Catch::Contains("<id>tag:baton,2025:site</id>") && Catch::Contains("blog #4"));
-    const std::string none =
-        render_feed(server({job("site", {})}), FeedScope::job, FeedKind::all, FeedFormat::atom);
+    const std::string none = render_feed(server({job("site", {})}), FeedScope::job, FeedKind::all, FeedFormat::atom);
     CHECK(elements(none, "entry") == 0);
     CHECK_THAT(none, Catch::Contains("2001-01-01T00:00:00Z") && Catch::Contains("Jenkins:site (all builds)"));
 }
@@ -122,18 +120,16 @@ TEST_CASE("jenkins feeds: at least ten entries however old, and no others older 
         const std::int64_t age = number > 26 ? day : 30 * day;  // four of this week
         builds.push_back(build(number, BuildState::succeeded, now - age + number));
     }
-    CHECK(
-        elements(render_feed(server({job("site", builds)}), FeedScope::job, FeedKind::all, FeedFormat::atom),
-                 "entry") == 10);
+    CHECK(elements(render_feed(server({job("site", builds)}), FeedScope::job, FeedKind::all, FeedFormat::atom),
+                   "entry") == 10);
     for (BuildView& one : builds) one.started_ms = now - day + one.number;
-    CHECK(
-        elements(render_feed(server({job("site", builds)}), FeedScope::job, FeedKind::all, FeedFormat::atom),
-                 "entry") == 30);
+    CHECK(elements(render_feed(server({job("site", builds)}), FeedScope::job, FeedKind::all, FeedFormat::atom),
+                   "entry") == 30);
 }
 
 TEST_CASE("jenkins feeds: RSS 2.0") {
-    const std::string feed = render_feed(server({job("site", {build(2, BuildState::succeeded)})}),
-                                         FeedScope::job, FeedKind::all, FeedFormat::rss20);
+    const std::string feed = render_feed(server({job("site", {build(2, BuildState::succeeded)})}), FeedScope::job,
+                                         FeedKind::all, FeedFormat::rss20);
     CHECK(elements(feed, "item") == 1);
     CHECK_THAT(feed, Catch::Contains("<guid isPermaLink=\"false\">tag:baton,2025:site:2</guid>"));
     CHECK_THAT(feed, Catch::Contains("<pubDate>Thu, 31 Jul 2025 22:12:20 GMT</pubDate>"));
@@ -144,10 +140,8 @@ TEST_CASE("jenkins feeds: cc.xml says what runs and how the last build ended") {
     const std::string xml = render_cc_xml(
         server({job("site", {build(3, BuildState::running), build(2, BuildState::failed)}), job("new", {})}));
     CHECK(elements(xml, "Project") == 2);
-    CHECK_THAT(xml, Catch::Contains("activity=\"Building\"") &&
-                        Catch::Contains("lastBuildStatus=\"Failure\"") &&
+    CHECK_THAT(xml, Catch::Contains("activity=\"Building\"") && Catch::Contains("lastBuildStatus=\"Failure\"") &&
                         Catch::Contains("lastBuildLabel=\"2\"") &&
                         Catch::Contains("webUrl=\"http://127.0.0.11:7070/job/site/\""));
-    CHECK_THAT(xml,
-               Catch::Contains("activity=\"Sleeping\"") && Catch::Contains("lastBuildStatus=\"Unknown\""));
+    CHECK_THAT(xml, Catch::Contains("activity=\"Sleeping\"") && Catch::Contains("lastBuildStatus=\"Unknown\""));
 }

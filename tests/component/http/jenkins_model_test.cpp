@@ -59,24 +59,13 @@ ServerView server_with(std::vector<BuildView> builds) {
             const std::string_view result = result_of(build);
             bool fits = false;
             switch (link) {
-                case Permalink::last:
-                    fits = true;
-                    break;
-                case Permalink::last_completed:
-                    fits = !result.empty();
-                    break;
+                case Permalink::last: fits = true; break;
+                case Permalink::last_completed: fits = !result.empty(); break;
                 case Permalink::last_successful:
-                case Permalink::last_stable:
-                    fits = result == "SUCCESS";
-                    break;
-                case Permalink::last_unstable:
-                    break;
-                case Permalink::last_failed:
-                    fits = result == "FAILURE";
-                    break;
-                case Permalink::last_unsuccessful:
-                    fits = !result.empty() && result != "SUCCESS";
-                    break;
+                case Permalink::last_stable: fits = result == "SUCCESS"; break;
+                case Permalink::last_unstable: break;
+                case Permalink::last_failed: fits = result == "FAILURE"; break;
+                case Permalink::last_unsuccessful: fits = !result.empty() && result != "SUCCESS"; break;
             }
             if (fits) return build;
         }
@@ -101,9 +90,7 @@ ServerView server_with(std::vector<BuildView> builds) {
     return server;
 }
 
-Json whole(const ExportPage& page, unsigned depth = 0) {
-    return print(page.object, {depth, nullptr});
-}
+Json whole(const ExportPage& page, unsigned depth = 0) { return print(page.object, {depth, nullptr}); }
 
 Json tree(const ExportPage& page, const std::string& text) {
     const Tree wanted = parse_tree(text);
@@ -117,8 +104,8 @@ QueueItem item(std::int64_t due_ms = now) {
     made.created_ms = now - 1000;
     made.due_ms = due_ms;
     made.parameters = {{"BRANCH", "main"}};
-    made.causes = {{wire::CauseKind::remote, "Started by remote host 10.0.0.9 with note: because",
-                    "app token", "10.0.0.9"}};
+    made.causes = {
+        {wire::CauseKind::remote, "Started by remote host 10.0.0.9 with note: because", "app token", "10.0.0.9"}};
     return made;
 }
 
@@ -127,8 +114,7 @@ QueueItem item(std::int64_t due_ms = now) {
 TEST_CASE("jenkins model: every state of an ended build has its result, a running one none") {
     using wire::BuildState;
     CHECK(result_of(ended(1, BuildState::succeeded)) == "SUCCESS");
-    for (const BuildState state :
-         {BuildState::failed, BuildState::restored, BuildState::stuck, BuildState::running}) {
+    for (const BuildState state : {BuildState::failed, BuildState::restored, BuildState::stuck, BuildState::running}) {
         CHECK(result_of(ended(1, state)) == "FAILURE");
     }
     for (const BuildState state : {BuildState::cancelled, BuildState::superseded}) {
@@ -156,8 +142,7 @@ TEST_CASE("jenkins model: a job's colour is its last result's, and moves while a
 }
 
 TEST_CASE("jenkins model: a job has every key that clients index, with and without builds") {
-    const ServerView server =
-        server_with({ended(2, wire::BuildState::failed), ended(1, wire::BuildState::succeeded)});
+    const ServerView server = server_with({ended(2, wire::BuildState::failed), ended(1, wire::BuildState::succeeded)});
     const Json job = whole(job_page(server, server.jobs.front()));
     CHECK(job["_class"] == "hudson.model.FreeStyleProject");
     CHECK(job["name"] == "site");
@@ -184,9 +169,8 @@ TEST_CASE("jenkins model: a job has every key that clients index, with and witho
 
     const ServerView empty = server_with({});
     const Json never = whole(job_page(empty, empty.jobs.front()));
-    for (const char* key :
-         {"firstBuild", "lastBuild", "lastCompletedBuild", "lastFailedBuild", "lastStableBuild",
-          "lastSuccessfulBuild", "lastUnstableBuild", "lastUnsuccessfulBuild"}) {
+    for (const char* key : {"firstBuild", "lastBuild", "lastCompletedBuild", "lastFailedBuild", "lastStableBuild",
+                            "lastSuccessfulBuild", "lastUnstableBuild", "lastUnsuccessfulBuild"}) {
         INFO(key);
         REQUIRE(never.contains(key));
         CHECK(never[key].is_null());
@@ -198,8 +182,7 @@ TEST_CASE("jenkins model: a job has every key that clients index, with and witho
 
 TEST_CASE("jenkins model: a list of builds ends at 100, `allBuilds` has all of them when a tree asks") {
     std::vector<BuildView> builds;
-    for (unsigned number = 130; number > 0; --number)
-        builds.push_back(ended(number, wire::BuildState::succeeded));
+    for (unsigned number = 130; number > 0; --number) builds.push_back(ended(number, wire::BuildState::succeeded));
     const ServerView server = server_with(builds);
     const ExportPage page = job_page(server, server.jobs.front());
     CHECK(whole(page)["builds"].size() == 100);
@@ -215,10 +198,10 @@ TEST_CASE("jenkins model: declared parameters are told in actions and property, 
                                       {"FAST", config::Parameter::Type::boolean, "true", "", {}},
                                       {"WHERE", config::Parameter::Type::choice, "", "", {"a", "b"}},
                                       {"KEY", config::Parameter::Type::password, "hidden", "", {}}};
-    const Json job = tree(
-        job_page(server, server.jobs.front()),
-        "actions[parameterDefinitions],property[parameterDefinitions[name,type,defaultParameterValue[value],"
-        "choices]],name");
+    const Json job =
+        tree(job_page(server, server.jobs.front()),
+             "actions[parameterDefinitions],property[parameterDefinitions[name,type,defaultParameterValue[value],"
+             "choices]],name");
     CHECK(job["actions"][0]["_class"] == "hudson.model.ParametersDefinitionProperty");
     const Json& definitions = job["property"][0]["parameterDefinitions"];
     REQUIRE(definitions.size() == 4);
@@ -232,8 +215,7 @@ TEST_CASE("jenkins model: declared parameters are told in actions and property, 
                !Catch::Contains("hidden"));
 }
 
-TEST_CASE(
-    "jenkins model: a build has its number as a text in id, milliseconds, and null for a result to come") {
+TEST_CASE("jenkins model: a build has its number as a text in id, milliseconds, and null for a result to come") {
     const ServerView server = server_with({running(3), ended(2, wire::BuildState::succeeded)});
     const JobView& job = server.jobs.front();
     const Json done = whole(build_page(server, job, ended(2, wire::BuildState::succeeded)));
@@ -289,8 +271,7 @@ TEST_CASE("jenkins model: actions carry parameters, causes, the commit and tests
     CHECK(actions[0]["_class"] == "hudson.model.ParametersAction");
     CHECK(actions[0]["parameters"][0]["value"] == "main");
     CHECK(actions[0]["parameters"][1]["value"] == true);
-    CHECK(actions[0]["parameters"][2] ==
-          Json({{"_class", "hudson.model.PasswordParameterValue"}, {"name", "KEY"}}));
+    CHECK(actions[0]["parameters"][2] == Json({{"_class", "hudson.model.PasswordParameterValue"}, {"name", "KEY"}}));
     CHECK(actions[1]["causes"][0] == Json({{"_class", "hudson.model.Cause$UserIdCause"},
                                            {"shortDescription", "Started by user ann"},
                                            {"userId", "ann"},
@@ -424,8 +405,7 @@ TEST_CASE("jenkins model: executors name what they run, and the node answers to 
     CHECK_FALSE(computer_page(server, "web2").has_value());
 }
 
-TEST_CASE(
-    "jenkins model: the root lists jobs with name, url and colour, views, and whether it is quieting down") {
+TEST_CASE("jenkins model: the root lists jobs with name, url and colour, views, and whether it is quieting down") {
     ServerView server = server_with({ended(1, wire::BuildState::succeeded)});
     server.quieting_down = true;
     const Json root = whole(root_page(server));
@@ -452,8 +432,8 @@ TEST_CASE("jenkins model: a test report counts all and lists what failed, with i
         build.tests = tests;
         return build;
     };
-    const ServerView server = server_with(
-        {with_bad(4, {"old", "new"}), with_bad(3, {"old"}), with_bad(2, {"old"}), with_bad(1, {})});
+    const ServerView server =
+        server_with({with_bad(4, {"old", "new"}), with_bad(3, {"old"}), with_bad(2, {"old"}), with_bad(1, {})});
     const auto page = test_report_page(server.jobs.front(), with_bad(4, {"old", "new"}));
     REQUIRE(page.has_value());
     const Json report = whole(*page);
@@ -485,8 +465,7 @@ TEST_CASE("jenkins model: permalinks by name, and only by name") {
 
 TEST_CASE("jenkins model: whatever the depth, the answer ends and stays small") {
     std::vector<BuildView> builds;
-    for (unsigned number = 100; number > 0; --number)
-        builds.push_back(ended(number, wire::BuildState::succeeded));
+    for (unsigned number = 100; number > 0; --number) builds.push_back(ended(number, wire::BuildState::succeeded));
     ServerView server = server_with(builds);
     server.jobs.front().waiting = {item()};
     const std::string deep = to_json_text(whole(root_page(server), most_depth), Layout::compact);

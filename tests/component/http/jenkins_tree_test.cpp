@@ -68,9 +68,8 @@ TEST_CASE("jenkins tree: ten levels, as python-jenkins asks for jobs, are fine")
 }
 
 TEST_CASE("jenkins tree: what is malformed is refused with the place, and nothing nests for ever") {
-    for (const char* wrong :
-         {"", ",", "a,", "a[", "a[]", "a[b", "a]", "a{", "a{}", "a{,}", "a{1", "a{x}", "a{1;2}", "a{-1,2}",
-          "a}", "[a]", "a[b]]", "a{1,2}[b]", "a{99999999999999999999}"}) {
+    for (const char* wrong : {"", ",", "a,", "a[", "a[]", "a[b", "a]", "a{", "a{}", "a{,}", "a{1", "a{x}", "a{1;2}",
+                              "a{-1,2}", "a}", "[a]", "a[b]]", "a{1,2}[b]", "a{99999999999999999999}"}) {
         INFO(wrong);
         CHECK_THAT(refusal(wrong), Catch::Contains("'tree' is wrong at character"));
     }

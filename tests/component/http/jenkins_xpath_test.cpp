@@ -46,8 +46,7 @@ ErrorKind refusal(const std::string& expression) {
     return ErrorKind::internal;
 }
 
-Response ask(const std::string& xpath, const std::string& wrapper = {},
-             std::vector<std::string> exclude = {}) {
+Response ask(const std::string& xpath, const std::string& wrapper = {}, std::vector<std::string> exclude = {}) {
     return xml_response(document(), {xpath, wrapper, std::move(exclude)});
 }
 
@@ -131,8 +130,7 @@ TEST_CASE("jenkins xpath: one match is that element, a text is plain text") {
 TEST_CASE("jenkins xpath: no match is 404, several without a wrapper 500, a wrapper holds any number") {
     CHECK(ask("//nothing").status == 404);
     CHECK(ask("//name").status == 500);
-    CHECK(ask("//name", "names").body ==
-          "<names><name>shop</name><name>blog</name><name>wiki</name></names>");
+    CHECK(ask("//name", "names").body == "<names><name>shop</name><name>blog</name><name>wiki</name></names>");
     const Response none = ask("//nothing", "names");
     CHECK(none.status == 200);
     CHECK_THAT(none.body, Catch::StartsWith("<names"));

@@ -36,7 +36,7 @@ class RawClient {
 [[nodiscard]] int status_in(std::string_view response);
 /// A request on a connection of its own, answered and closed.
 [[nodiscard]] std::string ask(std::uint16_t port, std::string_view request,
-                                   std::chrono::milliseconds within = std::chrono::seconds(5));
+                              std::chrono::milliseconds within = std::chrono::seconds(5));
 /// Resident memory of this process.
 [[nodiscard]] std::uint64_t resident_bytes();
 

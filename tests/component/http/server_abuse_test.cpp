@@ -13,8 +13,8 @@
 
 using namespace baton;
 using namespace baton::http;
-using test::RawClient;
 using test::ask;
+using test::RawClient;
 using test::status_in;
 using namespace std::chrono_literals;
 
@@ -45,7 +45,9 @@ class Witness {
             } catch (const Error&) {
                 ++failed;
             }
-            const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - before).count();
+            const auto took =
+                std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - before)
+                    .count();
             slowest_ms = std::max<long>(slowest_ms, took);
         }
     }
@@ -96,7 +98,9 @@ TEST_CASE("server: a Range is not served, and nothing is compressed") {
     server.start();
     std::string ranges = "bytes=0-1";
     for (int i = 0; i < 1000; ++i) ranges += ",0-1";
-    const std::string response = ask(server.port(), "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nAccept-Encoding: gzip, br\r\nRange: " + ranges + "\r\n\r\n");
+    const std::string response = ask(
+        server.port(),
+        "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nAccept-Encoding: gzip, br\r\nRange: " + ranges + "\r\n\r\n");
     CHECK(status_in(response) == 200);
     CHECK(response.find("Content-Encoding") == std::string::npos);
     CHECK(response.ends_with("\r\n\r\n" + std::string(5000, 'a')));
@@ -108,7 +112,8 @@ TEST_CASE("server: floods are cut at their limits while others are served and me
     const auto port = server.port();
     const std::string megabyte(1024 * 1024, 'x');
     // Warm up first: threads, arenas and buffers that any traffic brings.
-    for (int i = 0; i < 20; ++i) REQUIRE(status_in(ask(port, post("Content-Length: 1000000\r\n", megabyte.substr(0, 1'000'000)))) == 200);
+    for (int i = 0; i < 20; ++i)
+        REQUIRE(status_in(ask(port, post("Content-Length: 1000000\r\n", megabyte.substr(0, 1'000'000)))) == 200);
     const std::uint64_t before = test::resident_bytes();
     Witness witness(port);
 
@@ -127,9 +132,11 @@ TEST_CASE("server: floods are cut at their limits while others are served and me
     std::string some;
     for (int i = 0; i < 65; ++i) some += "a:b\r\n";
     CHECK(status_in(ask(port, "GET / HTTP/1.1\r\nHost: h\r\n" + some + "\r\n")) == 431);
-    CHECK(flood("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n", "100000\r\n" + megabyte + "\r\n", 100) == 413);
+    CHECK(flood("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n", "100000\r\n" + megabyte + "\r\n",
+                100) == 413);
     CHECK(flood("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 209715200\r\n\r\n", megabyte, 200) == 413);
-    CHECK(flood("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n", "1;" + std::string(200, 'e') + "\r\nx\r\n", 100'000) == 400);
+    CHECK(flood("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n",
+                "1;" + std::string(200, 'e') + "\r\nx\r\n", 100'000) == 400);
     CHECK(flood("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1;", megabyte, 100) == 400);
     CHECK(flood("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", many, 200) == 431);
 

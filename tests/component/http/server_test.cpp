@@ -11,8 +11,8 @@
 
 using namespace baton;
 using namespace baton::http;
-using test::RawClient;
 using test::ask;
+using test::RawClient;
 using test::status_in;
 
 namespace {
@@ -53,7 +53,8 @@ TEST_CASE("server: one connection carries many requests, pipelined ones too") {
         REQUIRE(client.send("GET /a HTTP/1.1\r\nHost: h\r\n\r\n"));
         REQUIRE(status_in(client.read_response()) == 200);
     }
-    REQUIRE(client.send("POST /one HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabcGET /two HTTP/1.1\r\nHost: h\r\n\r\n"));
+    REQUIRE(client.send(
+        "POST /one HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabcGET /two HTTP/1.1\r\nHost: h\r\n\r\n"));
     CHECK(has(client.read_response(), "body=abc"));
     CHECK(has(client.read_response(), "GET /two"));
     CHECK(server.counters().connections == 1);
@@ -91,17 +92,25 @@ TEST_CASE("server: arguments come from the query first, then from urlencoded and
     SECTION("urlencoded, larger than httplib's own limit for forms") {
         const std::string value(20'000, 'v');
         const std::string body = "b=two+words&c=%C3%A4&d=" + value;
-        const std::string response = ask(server.port(), "POST /x%2Fy//z/?a=1&b=q&tree=jobs[name] HTTP/1.1\r\nHost: web1:7070\r\nConnection: close\r\n"
-            "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+        const std::string response =
+            ask(server.port(),
+                "POST /x%2Fy//z/?a=1&b=q&tree=jobs[name] HTTP/1.1\r\nHost: web1:7070\r\nConnection: close\r\n"
+                "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: " +
+                    std::to_string(body.size()) + "\r\n\r\n" + body);
         INFO(response.substr(0, 600));
         CHECK(has(response, "segment=x/y\nsegment=z\na=1\nb=q\ntree=jobs[name]\nb=two words\nc=\xC3\xA4\nd=vvv"));
         CHECK(has(response, "base=http://web1:7070\n"));
     }
     SECTION("multipart") {
-        const std::string body = "--XX\r\nContent-Disposition: form-data; name=\"json\"\r\n\r\n{\"a\":1}\r\n"
-                                 "--XX\r\nContent-Disposition: form-data; name=\"f\"; filename=\"n.txt\"\r\nContent-Type: text/plain\r\n\r\nline\r\n--XX--\r\n";
-        const std::string response = ask(server.port(), "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Type: multipart/form-data; boundary=XX\r\n"
-            "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+        const std::string body =
+            "--XX\r\nContent-Disposition: form-data; name=\"json\"\r\n\r\n{\"a\":1}\r\n"
+            "--XX\r\nContent-Disposition: form-data; name=\"f\"; filename=\"n.txt\"\r\nContent-Type: "
+            "text/plain\r\n\r\nline\r\n--XX--\r\n";
+        const std::string response =
+            ask(server.port(),
+                "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Type: multipart/form-data; boundary=XX\r\n"
+                "Content-Length: " +
+                    std::to_string(body.size()) + "\r\n\r\n" + body);
         CHECK(has(response, "json={\"a\":1}\nf=line\n"));
     }
 }
@@ -119,8 +128,9 @@ TEST_CASE("server: chunked bodies are taken, and Expect: 100-continue is answere
 TEST_CASE("server: header values stay as they were sent, and REMOTE_ADDR is nobody's to set") {
     Server server({}, echo);
     server.start();
-    const std::string response = ask(server.port(), "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nREMOTE_ADDR: 6.6.6.6\r\n"
-                                                         "X-Forwarded-For: 6.6.6.6\r\nX-Test: a%0d%0aSet-Cookie: x\r\n\r\n");
+    const std::string response = ask(server.port(),
+                                     "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nREMOTE_ADDR: 6.6.6.6\r\n"
+                                     "X-Forwarded-For: 6.6.6.6\r\nX-Test: a%0d%0aSet-Cookie: x\r\n\r\n");
     CHECK(has(response, "x-test=a%0d%0aSet-Cookie: x\n"));
     CHECK(has(response, "from=127.0.0.1\n"));
 }
@@ -170,7 +180,8 @@ TEST_CASE("server: a stream arrives piece by piece, ends complete, and is told w
     std::atomic<int> go{0};
     Server server({}, [&](Request&& request) {
         if (request.target == "/short") {
-            return Response::streamed("text/plain", [](Writer& out) { return out.write("one\n") && out.write("two\n"); });
+            return Response::streamed("text/plain",
+                                      [](Writer& out) { return out.write("one\n") && out.write("two\n"); });
         }
         return Response::events([&](Writer& out) {
             if (!out.write("data: 1\n\n")) return false;
@@ -180,7 +191,8 @@ TEST_CASE("server: a stream arrives piece by piece, ends complete, and is told w
         });
     });
     server.start();
-    CHECK(ask(server.port(), "GET /short HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").ends_with("4\r\none\n\r\n4\r\ntwo\n\r\n0\r\n\r\n"));
+    CHECK(ask(server.port(), "GET /short HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+              .ends_with("4\r\none\n\r\n4\r\ntwo\n\r\n0\r\n\r\n"));
     CHECK(ask(server.port(), "GET /short HTTP/1.0\r\n\r\n").ends_with("\r\n\r\none\ntwo\n"));
     {
         RawClient follower(server.port());
@@ -196,7 +208,9 @@ TEST_CASE("server: a stream arrives piece by piece, ends complete, and is told w
 
 TEST_CASE("server: a body limit can depend on the request") {
     ServerOptions options;
-    options.body_limit = [](const Request& request) -> std::uint64_t { return request.target == "/pack" ? 4'000'000 : 10; };
+    options.body_limit = [](const Request& request) -> std::uint64_t {
+        return request.target == "/pack" ? 4'000'000 : 10;
+    };
     Server server(options, [](Request&& request) { return Response::text(std::to_string(request.body.size())); });
     server.start();
     const std::string body(3'000'000, 'x');

@@ -55,7 +55,9 @@ TEST_CASE("tls: a client trusts the server's CA, and refuses any other") {
     net::HttpClientOptions trusting;
     trusting.tls.ca_file = ours.certificate();
     const std::string by_name = fmt::format("https://localhost:{}/", server.port());
-    CHECK(refusal([&] { (void)net::HttpClient(trusting).call({"GET", by_name, {}, {}, {}}); }).find("localhost") != std::string::npos);
+    CHECK(refusal([&] {
+              (void)net::HttpClient(trusting).call({"GET", by_name, {}, {}, {}});
+          }).find("localhost") != std::string::npos);
 }
 
 TEST_CASE("tls: with a client CA only its clients get in, and the handler knows who") {
@@ -84,7 +86,8 @@ TEST_CASE("tls: a new certificate is used after a reload, and a broken one leave
     const auto live_certificate = dir / "live.crt";
     const auto live_key = dir / "live.key";
     const auto use = [&](const Issued& issued) {
-        std::filesystem::copy_file(issued.certificate, live_certificate, std::filesystem::copy_options::overwrite_existing);
+        std::filesystem::copy_file(issued.certificate, live_certificate,
+                                   std::filesystem::copy_options::overwrite_existing);
         std::filesystem::copy_file(issued.key, live_key, std::filesystem::copy_options::overwrite_existing);
     };
     use(old_one);

@@ -74,7 +74,8 @@ void FakePeer::pause(std::chrono::milliseconds duration) {
     while (!stop_.stop_requested() && std::chrono::steady_clock::now() < until) ::poll(&nothing, 1, 5);
 }
 
-FakeServer::FakeServer(std::function<void(FakePeer&)> serve) : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+FakeServer::FakeServer(std::function<void(FakePeer&)> serve)
+    : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -95,6 +96,8 @@ FakeServer::FakeServer(std::function<void(FakePeer&)> serve) : listener_(::socke
     });
 }
 
-std::string FakeServer::url(std::string_view target) const { return fmt::format("http://127.0.0.1:{}{}", port_, target); }
+std::string FakeServer::url(std::string_view target) const {
+    return fmt::format("http://127.0.0.1:{}{}", port_, target);
+}
 
 }  // namespace baton::test

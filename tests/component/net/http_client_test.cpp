@@ -46,7 +46,9 @@ TEST_CASE("client: a call sends what it is told, and gets status, headers and bo
     std::string seen;
     FakeServer server([&](FakePeer& peer) {
         seen = peer.read_request();
-        peer.send("HTTP/1.1 201 Created\r\nLocation: http://h/a%2Fb%0d%0aX\r\nX-Text-Size: 5\r\nContent-Length: 5\r\n\r\n50%25");
+        peer.send(
+            "HTTP/1.1 201 Created\r\nLocation: http://h/a%2Fb%0d%0aX\r\nX-Text-Size: 5\r\nContent-Length: "
+            "5\r\n\r\n50%25");
     });
     HttpRequest request{"POST", server.url("/job/a%20b/build?x=1+2&t=%7B"), {{"X-One", "1"}}, "body", {}};
     request.headers.add("Content-Type", "application/json");
@@ -72,7 +74,9 @@ TEST_CASE("client: a redirect is an answer and is not followed") {
 TEST_CASE("client: a call ends at its deadline, however the server dawdles") {
     const auto took = [](const FakeServer& server) {
         return time_of([&] {
-            CHECK(kind_of([&] { (void)client_with(400ms).call({"GET", server.url(), {}, {}, {}}); }) == ErrorKind::timeout);
+            CHECK(kind_of([&] {
+                      (void)client_with(400ms).call({"GET", server.url(), {}, {}, {}});
+                  }) == ErrorKind::timeout);
         });
     };
     SECTION("silence") {
@@ -103,7 +107,9 @@ TEST_CASE("client: an answer beyond the limits is cut, with and without a length
             peer.send(head);
             for (int i = 0; i < 1000 && peer.send(piece); ++i) sent += piece.size();
         });
-        CHECK(kind_of([&] { (void)client_with(10s, 100'000).call({"GET", server.url(), {}, {}, {}}); }) == ErrorKind::too_large);
+        CHECK(kind_of([&] {
+                  (void)client_with(10s, 100'000).call({"GET", server.url(), {}, {}, {}});
+              }) == ErrorKind::too_large);
         CHECK(sent < 50'000'000);
     };
     const std::string piece(100'000, 'x');
@@ -145,24 +151,30 @@ TEST_CASE("client: a stream hands over each piece, and ends by the caller, by si
     });
     std::string got;
     SECTION("by the caller") {
-        const HttpResponse response = HttpClient().stream({"GET", server.url(), {}, {}, {}}, [&](std::string_view piece) {
-            got += piece;
-            return false;
-        }, 5s);
+        const HttpResponse response = HttpClient().stream(
+            {"GET", server.url(), {}, {}, {}},
+            [&](std::string_view piece) {
+                got += piece;
+                return false;
+            },
+            5s);
         CHECK(response.status == 200);
         CHECK(got == "one");
     }
     SECTION("by silence") {
         CHECK(kind_of([&] {
-            (void)HttpClient().stream({"GET", server.url(), {}, {}, {}}, [](std::string_view) { return true; }, 200ms);
-        }) == ErrorKind::timeout);
+                  (void)HttpClient().stream(
+                      {"GET", server.url(), {}, {}, {}}, [](std::string_view) { return true; }, 200ms);
+              }) == ErrorKind::timeout);
     }
     SECTION("by request") {
         std::stop_source stop;
         const auto took = time_of([&] {
             CHECK(kind_of([&] {
-                (void)HttpClient().stream({"GET", server.url(), {}, {}, {}}, [&](std::string_view) { return stop.request_stop(); }, 5s, stop.get_token());
-            }) == ErrorKind::cancelled);
+                      (void)HttpClient().stream(
+                          {"GET", server.url(), {}, {}, {}}, [&](std::string_view) { return stop.request_stop(); }, 5s,
+                          stop.get_token());
+                  }) == ErrorKind::cancelled);
         });
         CHECK(took < 1s);
     }

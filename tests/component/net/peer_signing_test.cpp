@@ -24,7 +24,9 @@ class HandClock final : public Clock {
     Milliseconds wrong{0};
 };
 
-std::string key_line(const std::string& id, char fill) { return "key " + id + " " + base64_encode(std::string(32, fill)) + "\n"; }
+std::string key_line(const std::string& id, char fill) {
+    return "key " + id + " " + base64_encode(std::string(32, fill)) + "\n";
+}
 
 std::string refusal(const std::function<void()>& work, ErrorKind kind = ErrorKind::unauthorized) {
     try {
@@ -53,7 +55,8 @@ TEST_CASE("peer signing: a signed request is its sender's, once") {
     CHECK(is_signed(headers));
     CHECK(verifier.verify("POST", "/peer/v1/x?y=1", "body", headers) == web1);
     CHECK(has(refusal([&] { (void)verifier.verify("POST", "/peer/v1/x?y=1", "body", headers); }), "replay"));
-    CHECK(verifier.verify("POST", "/peer/v1/x?y=1", "body", signer.sign("POST", "/peer/v1/x?y=1", "body", web2)) == web1);
+    CHECK(verifier.verify("POST", "/peer/v1/x?y=1", "body", signer.sign("POST", "/peer/v1/x?y=1", "body", web2)) ==
+          web1);
 }
 
 TEST_CASE("peer signing: a change of any part is noticed") {
@@ -62,14 +65,18 @@ TEST_CASE("peer signing: a change of any part is noticed") {
     const PeerSigner signer(keys, web1, clock);
     PeerVerifier verifier(keys, web2, clock);
     const HeaderList good = signer.sign("POST", "/x", "body", web2);
-    const auto refused = [&](std::string_view method, std::string_view target, std::string_view body, const HeaderList& headers) {
+    const auto refused = [&](std::string_view method, std::string_view target, std::string_view body,
+                             const HeaderList& headers) {
         return has(refusal([&] { (void)verifier.verify(method, target, body, headers); }), "does not fit");
     };
     CHECK(refused("PUT", "/x", "body", good));
     CHECK(refused("POST", "/y", "body", good));
     CHECK(refused("POST", "/x", "bodz", good));
-    for (const auto& [name, value] : std::vector<std::pair<std::string_view, std::string>>{
-             {from_header, "web3"}, {to_header, "web9"}, {time_header, "1700000000001"}, {nonce_header, std::string(32, 'a')}}) {
+    for (const auto& [name, value] :
+         std::vector<std::pair<std::string_view, std::string>>{{from_header, "web3"},
+                                                               {to_header, "web9"},
+                                                               {time_header, "1700000000001"},
+                                                               {nonce_header, std::string(32, 'a')}}) {
         HeaderList changed = good;
         changed.set(std::string(name), value);
         CHECK(refused("POST", "/x", "body", changed));
@@ -104,7 +111,8 @@ TEST_CASE("peer signing: a wrong clock is named with its difference") {
     there.wrong = 120s;
     CHECK(verifier.verify("GET", "/", "", signer.sign("GET", "/", "", web2)) == web1);
     there.wrong = 250s;
-    CHECK(has(refusal([&] { (void)verifier.verify("GET", "/", "", signer.sign("GET", "/", "", web2)); }), "the clock of web1 is 4m10s ahead of the clock of web2"));
+    CHECK(has(refusal([&] { (void)verifier.verify("GET", "/", "", signer.sign("GET", "/", "", web2)); }),
+              "the clock of web1 is 4m10s ahead of the clock of web2"));
     there.wrong = -121s;
     CHECK(has(refusal([&] { (void)verifier.verify("GET", "/", "", signer.sign("GET", "/", "", web2)); }), "behind"));
 }
@@ -119,7 +127,9 @@ TEST_CASE("peer signing: keys rotate: the newest signs, older ones verify, a rem
     CHECK(rotating.verify("GET", "/", "", PeerSigner(after, web1, clock).sign("GET", "/", "", web2)) == web1);
     CHECK(PeerSigner(both, web1, clock).sign("GET", "/", "", web2).get(signature_header).starts_with("v1=new:"));
     PeerVerifier done(after, web2, clock);
-    CHECK(has(refusal([&] { (void)done.verify("GET", "/", "", PeerSigner(before, web1, clock).sign("GET", "/", "", web2)); }), "key 'old'"));
+    CHECK(has(
+        refusal([&] { (void)done.verify("GET", "/", "", PeerSigner(before, web1, clock).sign("GET", "/", "", web2)); }),
+        "key 'old'"));
 }
 
 TEST_CASE("peer signing: the memory of replays is bounded and fails closed, and forgets what time has made harmless") {
@@ -130,7 +140,9 @@ TEST_CASE("peer signing: the memory of replays is bounded and fails closed, and 
     const HeaderList first = signer.sign("GET", "/", "", web2);
     CHECK(verifier.verify("GET", "/", "", first) == web1);
     for (int i = 0; i < 2; ++i) CHECK(verifier.verify("GET", "/", "", signer.sign("GET", "/", "", web2)) == web1);
-    CHECK(has(refusal([&] { (void)verifier.verify("GET", "/", "", signer.sign("GET", "/", "", web2)); }, ErrorKind::busy), "no room"));
+    CHECK(
+        has(refusal([&] { (void)verifier.verify("GET", "/", "", signer.sign("GET", "/", "", web2)); }, ErrorKind::busy),
+            "no room"));
     clock.passed += 239s;
     CHECK(has(refusal([&] { (void)verifier.verify("GET", "/", "", first); }), "clock"));
     clock.passed += 2s;
@@ -144,7 +156,9 @@ TEST_CASE("peer signing: the key file is strict, private, and keygen makes its l
     CHECK(line != generate_key_line(from_epoch_ms(1'700'000'000'000)));
     CHECK(ClusterKeys::load(dir.write("good", line + "\n", 0600)).newest().secret.size() == 32);
     CHECK(has(refusal([&] { (void)ClusterKeys::load(dir.write("open", line, 0644)); }, ErrorKind::forbidden), "open"));
-    const auto fault = [](const std::string& text) { return refusal([&] { (void)ClusterKeys::parse(text); }, ErrorKind::invalid); };
+    const auto fault = [](const std::string& text) {
+        return refusal([&] { (void)ClusterKeys::parse(text); }, ErrorKind::invalid);
+    };
     CHECK(has(fault(""), "keygen"));
     CHECK(has(fault("# x\nsecret\n"), "line 2"));
     CHECK(has(fault("key a !!!\n"), "base 64"));

@@ -29,7 +29,8 @@ ErrorKind kind_of(const std::function<void()>& work) {
     return ErrorKind::internal;
 }
 
-bool refused(const HeaderList& headers, std::string_view body, const std::vector<std::string>& secrets, WallTime when = now) {
+bool refused(const HeaderList& headers, std::string_view body, const std::vector<std::string>& secrets,
+             WallTime when = now) {
     return kind_of([&] { (void)verify_webhook(headers, body, secrets, when); }) == ErrorKind::unauthorized;
 }
 
@@ -45,11 +46,14 @@ TEST_CASE("webhook: the published vectors of GitHub, Gitea and Bitbucket hold, a
     CHECK(refused({{"X-Hub-Signature-256", "sha256="}}, "Hello, World!", {secret}));
     CHECK(refused({{"X-Hub-Signature-256", "sha256=" + hello_hex.substr(2)}}, "Hello, World!", {secret}));
 
-    CHECK(verify_webhook({{"X-Gitea-Signature", hello_hex}}, "Hello, World!", {secret}, now) == WebhookProof::gitea_signature);
-    CHECK(verify_webhook({{"X-Forgejo-Signature", hello_hex}}, "Hello, World!", {secret}, now) == WebhookProof::gitea_signature);
+    CHECK(verify_webhook({{"X-Gitea-Signature", hello_hex}}, "Hello, World!", {secret}, now) ==
+          WebhookProof::gitea_signature);
+    CHECK(verify_webhook({{"X-Forgejo-Signature", hello_hex}}, "Hello, World!", {secret}, now) ==
+          WebhookProof::gitea_signature);
     CHECK(refused({{"X-Gitea-Signature", ""}}, "Hello, World!", {secret}));
 
-    const HeaderList bitbucket{{"X-Hub-Signature", "sha256=a4771c39fbe90f317c7824e83ddef3caae9cb3d976c214ace1f2937e133263c9"}};
+    const HeaderList bitbucket{
+        {"X-Hub-Signature", "sha256=a4771c39fbe90f317c7824e83ddef3caae9cb3d976c214ace1f2937e133263c9"}};
     CHECK(verify_webhook(bitbucket, "Hello World!", {secret}, now) == WebhookProof::hub_signature);
     CHECK(refused({{"X-Hub-Signature", "sha1=a4771c39fbe90f317c7824e83ddef3caae9cb3d9"}}, "Hello World!", {secret}));
 }
@@ -59,11 +63,15 @@ TEST_CASE("webhook: Standard Webhooks hold within five minutes, with one of seve
     const std::string good = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
     const std::string body = R"({"test": 2432232314})";
     const auto headers = [](const std::string& signature, const std::string& stamp = "1614265330") {
-        return HeaderList{{"webhook-id", "msg_p5jXN8AQM9LWM0D4loKWxJek"}, {"webhook-timestamp", stamp}, {"webhook-signature", signature}};
+        return HeaderList{{"webhook-id", "msg_p5jXN8AQM9LWM0D4loKWxJek"},
+                          {"webhook-timestamp", stamp},
+                          {"webhook-signature", signature}};
     };
     CHECK(verify_webhook(headers(good), body, {key}, now) == WebhookProof::standard_webhook);
-    CHECK(verify_webhook(headers("v1a,xxxx v1,AAAA " + good), body, {"other", key}, now) == WebhookProof::standard_webhook);
-    CHECK(verify_webhook(headers(good), body, {key}, now + std::chrono::seconds(300)) == WebhookProof::standard_webhook);
+    CHECK(verify_webhook(headers("v1a,xxxx v1,AAAA " + good), body, {"other", key}, now) ==
+          WebhookProof::standard_webhook);
+    CHECK(verify_webhook(headers(good), body, {key}, now + std::chrono::seconds(300)) ==
+          WebhookProof::standard_webhook);
     CHECK(refused(headers(good), body, {key}, now + std::chrono::seconds(301)));
     CHECK(refused(headers(good), body, {key}, now - std::chrono::seconds(301)));
     CHECK(refused(headers(good), body + " ", {key}));
@@ -78,7 +86,9 @@ TEST_CASE("webhook: GitLab's token is compared, and an empty secret is none") {
     CHECK(refused({{"X-Gitlab-Token", ""}}, "x", {"tok"}));
     CHECK(refused({}, "x", {"tok"}));
     CHECK(kind_of([] { (void)verify_webhook({{"X-Gitlab-Token", ""}}, "x", {""}, now); }) == ErrorKind::invalid);
-    CHECK(kind_of([] { (void)verify_webhook({{"X-Gitlab-Token", "tok"}}, "x", {"tok", ""}, now); }) == ErrorKind::invalid);
+    CHECK(kind_of([] {
+              (void)verify_webhook({{"X-Gitlab-Token", "tok"}}, "x", {"tok", ""}, now);
+          }) == ErrorKind::invalid);
     CHECK(kind_of([] { (void)verify_webhook({{"X-Gitlab-Token", "tok"}}, "x", {}, now); }) == ErrorKind::invalid);
     CHECK(token_matches("a", {"b", "a"}));
     CHECK_FALSE(token_matches("", {""}));
@@ -87,9 +97,11 @@ TEST_CASE("webhook: GitLab's token is compared, and an empty secret is none") {
 
 TEST_CASE("push event: GitHub's push as JSON and as a form, its ping, and a deleted branch") {
     const std::string sha(40, 'a');
-    const std::string payload = R"({"ref":"refs/heads/main","before":")" + std::string(40, '0') + R"(","after":")" + sha +
+    const std::string payload =
+        R"({"ref":"refs/heads/main","before":")" + std::string(40, '0') + R"(","after":")" + sha +
         R"(","deleted":false,"repository":{"url":"https://api.github.com/repos/o/r","clone_url":"https://github.com/o/r.git","ssh_url":"git@github.com:o/r.git"},"pusher":{"name":"ann"}})";
-    const HeaderList headers{{"X-GitHub-Event", "push"}, {"X-GitHub-Delivery", "d1"}, {"Content-Type", "application/json"}};
+    const HeaderList headers{
+        {"X-GitHub-Event", "push"}, {"X-GitHub-Delivery", "d1"}, {"Content-Type", "application/json"}};
     const PushEvent event = parse_push_event(headers, payload);
     CHECK(event.forge == Forge::github);
     CHECK(event.is_push);
@@ -110,7 +122,8 @@ TEST_CASE("push event: GitHub's push as JSON and as a form, its ping, and a dele
     CHECK(ping.is_ping);
     CHECK(ping.changes.empty());
 
-    const std::string gone = R"({"ref":"refs/tags/v1","after":")" + std::string(40, '0') + R"(","deleted":true,"repository":{}})";
+    const std::string gone =
+        R"({"ref":"refs/tags/v1","after":")" + std::string(40, '0') + R"(","deleted":true,"repository":{}})";
     const PushEvent deleted = parse_push_event(headers, gone);
     CHECK(deleted.changes.at(0).kind == RefKind::tag);
     CHECK(deleted.changes.at(0).deleted);
@@ -119,24 +132,29 @@ TEST_CASE("push event: GitHub's push as JSON and as a form, its ping, and a dele
 
 TEST_CASE("push event: GitLab, Gitea and Bitbucket say the same in their own words") {
     const std::string sha(40, 'b');
-    const PushEvent gitlab = parse_push_event({{"X-Gitlab-Event", "Push Hook"}, {"Idempotency-Key", "k"}},
+    const PushEvent gitlab = parse_push_event(
+        {{"X-Gitlab-Event", "Push Hook"}, {"Idempotency-Key", "k"}},
         R"({"ref":"refs/heads/feature/x","after":")" + sha + R"(","checkout_sha":")" + sha +
-        R"(","user_username":"bo","project":{"git_http_url":"https://gitlab.com/g/p.git","git_ssh_url":"git@gitlab.com:g/p.git"}})");
+            R"(","user_username":"bo","project":{"git_http_url":"https://gitlab.com/g/p.git","git_ssh_url":"git@gitlab.com:g/p.git"}})");
     CHECK(gitlab.changes.at(0).name == "feature/x");
     CHECK(gitlab.changes.at(0).commit == CommitId(sha));
     CHECK(gitlab.pusher == "bo");
     CHECK(gitlab.delivery_id == "k");
     CHECK(names_repository(gitlab, "git@gitlab.com:g/p.git"));
 
-    const PushEvent gitea = parse_push_event({{"X-GitHub-Event", "push"}, {"X-Gitea-Event", "push"}, {"X-Gitea-Delivery", "u"}},
-        R"({"ref":"refs/heads/main","after":")" + sha + R"(","repository":{"clone_url":"http://gitea.local:3000/o/r.git"},"pusher":{"login":"cy"}})");
+    const PushEvent gitea = parse_push_event(
+        {{"X-GitHub-Event", "push"}, {"X-Gitea-Event", "push"}, {"X-Gitea-Delivery", "u"}},
+        R"({"ref":"refs/heads/main","after":")" + sha +
+            R"(","repository":{"clone_url":"http://gitea.local:3000/o/r.git"},"pusher":{"login":"cy"}})");
     CHECK(gitea.forge == Forge::gitea);
     CHECK(gitea.pusher == "cy");
     CHECK(names_repository(gitea, "http://gitea.local:3000/o/r"));
 
-    const PushEvent bitbucket = parse_push_event({{"X-Event-Key", "repo:push"}, {"X-Request-UUID", "q"}},
-        R"({"actor":{"nickname":"di"},"repository":{"full_name":"t/r"},"push":{"changes":[
-           {"new":{"type":"branch","name":"main","target":{"hash":")" + sha + R"("}},"old":null},
+    const PushEvent bitbucket =
+        parse_push_event({{"X-Event-Key", "repo:push"}, {"X-Request-UUID", "q"}},
+                         R"({"actor":{"nickname":"di"},"repository":{"full_name":"t/r"},"push":{"changes":[
+           {"new":{"type":"branch","name":"main","target":{"hash":")" +
+                             sha + R"("}},"old":null},
            {"new":null,"old":{"type":"branch","name":"gone"}}]}})");
     REQUIRE(bitbucket.changes.size() == 2);
     CHECK(bitbucket.changes[0].commit == CommitId(sha));

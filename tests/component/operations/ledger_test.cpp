@@ -39,7 +39,8 @@ TEST_CASE("ledger: equal exposure on every node costs k g / 86400 a day, however
         std::vector<LedgerEntry> rows;
         for (unsigned rollout = 0; rollout < 5; ++rollout) {
             for (unsigned node = 0; node < nodes; ++node) {
-                rows.push_back(row(("web" + std::to_string(node)).c_str(), ("R" + std::to_string(rollout)).c_str(), 1'500));
+                rows.push_back(
+                    row(("web" + std::to_string(node)).c_str(), ("R" + std::to_string(rollout)).c_str(), 1'500));
             }
         }
         const auto view = add_up(rows, monday, monday + day, nodes, 1, {});

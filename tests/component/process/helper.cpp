@@ -24,9 +24,7 @@ process::Command shell(const std::string& script) {
     return command;
 }
 
-process::Captured run_shell(const std::string& script) {
-    return process::capture(shell(script), {});
-}
+process::Captured run_shell(const std::string& script) { return process::capture(shell(script), {}); }
 
 std::string content_of(const fs::path& file) {
     std::ifstream stream(file, std::ios::binary);
@@ -38,8 +36,7 @@ std::vector<int> processes_with(const std::string& entry) {
     std::error_code gone;
     for (const auto& directory : fs::directory_iterator("/proc", gone)) {
         const auto name = directory.path().filename().string();
-        if (!std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isdigit(c) != 0; }))
-            continue;
+        if (!std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isdigit(c) != 0; })) continue;
         // A zombie has no environment any more.
         const auto environment = '\0' + content_of(directory.path() / "environ");
         if (environment.find('\0' + entry + '\0') != std::string::npos) found.push_back(std::stoi(name));
@@ -63,8 +60,6 @@ std::size_t open_descriptors() {
     return static_cast<std::size_t>(std::distance(begin(all), end(all)));
 }
 
-bool is_root() {
-    return ::geteuid() == 0;
-}
+bool is_root() { return ::geteuid() == 0; }
 
 }  // namespace baton::test

@@ -48,8 +48,7 @@ TEST_CASE("process: what cannot be started says why, and is no exit status") {
     auto result = process::capture(command, {}).result;
     REQUIRE(result.end == End::not_started);
     REQUIRE(result.message == "run 'no-such-program-here': No such file or directory");
-    REQUIRE(result.describe() ==
-            "could not be started: run 'no-such-program-here': No such file or directory");
+    REQUIRE(result.describe() == "could not be started: run 'no-such-program-here': No such file or directory");
 
     command.argv = {"/etc/passwd"};
     REQUIRE(process::capture(command, {}).result.message == "run '/etc/passwd': Permission denied");
@@ -86,8 +85,7 @@ TEST_CASE("process: the program is looked up on the command's own PATH") {
 TEST_CASE("process: standard output and error come in the order in which they were written") {
     std::string expected;
     for (int line = 1; line <= 200; ++line) expected += fmt::format("out {0}\nerr {0}\n", line);
-    const auto captured =
-        run_shell("i=1; while [ $i -le 200 ]; do echo out $i; echo err $i >&2; i=$((i+1)); done");
+    const auto captured = run_shell("i=1; while [ $i -le 200 ]; do echo out $i; echo err $i >&2; i=$((i+1)); done");
     REQUIRE(captured.output == expected);
 }
 
@@ -112,8 +110,7 @@ TEST_CASE("process: a million lines arrive whole") {
 TEST_CASE("process: output is given as it comes, not at the end") {
     const TempDir dir;
     const auto flag = dir / "seen";
-    auto command =
-        shell(fmt::format("echo first; while [ ! -e {} ]; do sleep 0.02; done; echo second", flag.string()));
+    auto command = shell(fmt::format("echo first; while [ ! -e {} ]; do sleep 0.02; done; echo second", flag.string()));
     command.timeout = 20s;
     std::string output;
     const auto result = process::run(command,
@@ -157,8 +154,8 @@ TEST_CASE("process: the environment is what was given and the step's id, nothing
 }
 
 TEST_CASE("process: neither arguments nor environment of a command show on its supervisor") {
-    auto command = shell(
-        "tr '\\0' '\\n' < /proc/$PPID/cmdline; echo --; tr '\\0' '\\n' < /proc/$PPID/environ; : my-argument");
+    auto command =
+        shell("tr '\\0' '\\n' < /proc/$PPID/cmdline; echo --; tr '\\0' '\\n' < /proc/$PPID/environ; : my-argument");
     command.environment.emplace_back("PASSWORD=hunter2");
     const auto output = process::capture(command, {}).output;
     REQUIRE(output.find("baton-step\n--supervise-step\n--\n") == 0);
@@ -166,8 +163,7 @@ TEST_CASE("process: neither arguments nor environment of a command show on its s
     REQUIRE(output.find("my-argument") == std::string::npos);
 }
 
-TEST_CASE(
-    "process: a command inherits no descriptor, and has a session and a clean signal state of its own") {
+TEST_CASE("process: a command inherits no descriptor, and has a session and a clean signal state of its own") {
     const Fd leaky(::open("/etc/passwd", O_RDONLY));  // without O_CLOEXEC, as a library may open one
     sigset_t blocked;
     sigset_t before;
@@ -182,8 +178,7 @@ TEST_CASE(
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
     REQUIRE(signals == "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
     REQUIRE(descriptors == "0\n1\n2\n3\n");  // 3 is its own
-    REQUIRE(run_shell("umask; pwd; [ $(ps -o sid= -p $$) = $$ ] && echo leader").output ==
-            "0022\n/\nleader\n");
+    REQUIRE(run_shell("umask; pwd; [ $(ps -o sid= -p $$) = $$ ] && echo leader").output == "0022\n/\nleader\n");
 }
 
 TEST_CASE("process: kept descriptors become 3 and on, and are announced as sd_listen_fds reads it") {
@@ -239,8 +234,7 @@ TEST_CASE("process: a command runs with another account's rights and none of our
 }
 
 TEST_CASE("process: an unknown user is an error that names it") {
-    REQUIRE_THROWS_WITH(process::find_account("no-such-user-here"),
-                        "no user 'no-such-user-here' on this machine");
+    REQUIRE_THROWS_WITH(process::find_account("no-such-user-here"), "no user 'no-such-user-here' on this machine");
 }
 
 TEST_CASE("process: what the sink throws ends the command and comes back") {

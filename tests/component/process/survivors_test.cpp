@@ -30,8 +30,7 @@ namespace {
 std::string stubborn_daemons(int count, const std::filesystem::path& roll) {
     const auto file = roll.string();
     const auto daemon = fmt::format(
-        "(setsid sh -c 'trap \"\" TERM HUP; (echo up >> {}; while :; do sleep 1; done) &' </dev/null &) ; ",
-        file);
+        "(setsid sh -c 'trap \"\" TERM HUP; (echo up >> {}; while :; do sleep 1; done) &' </dev/null &) ; ", file);
     std::string script = fmt::format(": > {}; ", file);
     for (int started = 0; started < count; ++started) script += daemon;
     return script + fmt::format("while [ $(wc -l < {}) -lt {} ]; do sleep 0.02; done; ", file, count);
@@ -128,9 +127,9 @@ TEST_CASE("process: a stop request cancels the command and all it started") {
     const Sweeper sweeper(mark);
     const TempDir dir;
     std::stop_source stop;
-    auto command = marked(stubborn_daemons(1, dir / "roll") +
-                              fmt::format("touch {}; while :; do sleep 1; done", (dir / "up").string()),
-                          mark);
+    auto command = marked(
+        stubborn_daemons(1, dir / "roll") + fmt::format("touch {}; while :; do sleep 1; done", (dir / "up").string()),
+        mark);
     const CancelWhen cancel(stop, dir / "up");
     const auto captured = process::capture(command, stop.get_token());
     REQUIRE(CancelWhen::saw);
@@ -209,10 +208,8 @@ TEST_CASE("process: leftovers of a dead agent are found by their owner and ended
     };
     const auto ours = start(fmt::format("trap '' TERM; env -i {} sleep 60 & while :; do sleep 1; done", mark),
                             {"BATON_STEP_OWNER=web1-a", "PATH=/usr/bin:/bin", mark});
-    const auto others =
-        start("sleep 60 & wait", {"BATON_STEP_OWNER=web1-ab", "PATH=/usr/bin:/bin", other_mark});
-    REQUIRE(eventually(
-        [&] { return processes_with(mark).size() >= 3 && processes_with(other_mark).size() == 2; }));
+    const auto others = start("sleep 60 & wait", {"BATON_STEP_OWNER=web1-ab", "PATH=/usr/bin:/bin", other_mark});
+    REQUIRE(eventually([&] { return processes_with(mark).size() >= 3 && processes_with(other_mark).size() == 2; }));
 
     REQUIRE(process::end_leftovers("web1-a") >= 3);
     ::waitpid(ours, nullptr, 0);
@@ -231,8 +228,7 @@ TEST_CASE("process: a left-over that executes itself over and over does not hide
     // A process in the middle of execve shows no environment: about every fifteenth look misses this one.
     dir.write("again", fmt::format("#!/bin/sh\ntrap '' TERM\nexec {}\n", script), 0755);
     std::vector<std::string> environment{"BATON_STEP_OWNER=" + mark, "PATH=/usr/bin:/bin", mark};
-    std::array<char*, 4> variables{environment[0].data(), environment[1].data(), environment[2].data(),
-                                   nullptr};
+    std::array<char*, 4> variables{environment[0].data(), environment[1].data(), environment[2].data(), nullptr};
     std::string name = script;
     std::array<char*, 2> argv{name.data(), nullptr};
     pid_t pid = -1;
@@ -259,15 +255,13 @@ TEST_CASE("process: when the agent is killed with SIGKILL its steps end within a
     const Sweeper sweeper(mark);
     const TempDir dir;
     const auto up = dir / "up";
-    std::vector<std::string> words{
-        "agent", "process: when the agent is killed with SIGKILL its steps end within a moment"};
+    std::vector<std::string> words{"agent",
+                                   "process: when the agent is killed with SIGKILL its steps end within a moment"};
     std::vector<std::string> environment{"AGENT_MARK=" + mark, "PATH=/usr/bin:/bin",
-                                         "AGENT_SCRIPT=" + stubborn_daemons(1, dir / "roll") +
-                                             "trap '' TERM; touch " + up.string() +
-                                             "; while :; do sleep 1; done"};
+                                         "AGENT_SCRIPT=" + stubborn_daemons(1, dir / "roll") + "trap '' TERM; touch " +
+                                             up.string() + "; while :; do sleep 1; done"};
     std::vector<char*> argv{words[0].data(), words[1].data(), nullptr};
-    std::vector<char*> variables{environment[0].data(), environment[1].data(), environment[2].data(),
-                                 nullptr};
+    std::vector<char*> variables{environment[0].data(), environment[1].data(), environment[2].data(), nullptr};
     posix_spawn_file_actions_t quiet;
     ::posix_spawn_file_actions_init(&quiet);
     ::posix_spawn_file_actions_addopen(&quiet, 1, "/dev/null", O_WRONLY, 0);

@@ -80,8 +80,7 @@ TEST_CASE("builds: all fields of a build come back") {
     CHECK_THROWS_AS(store.builds.save(record), Error);
 }
 
-TEST_CASE(
-    "builds: numbers begin at 1 in each app, grow by one, and next_number is right before the build starts") {
+TEST_CASE("builds: numbers begin at 1 in each app, grow by one, and next_number is right before the build starts") {
     const test::TempDir dir;
     {
         Store store(dir / "baton.db");
@@ -96,8 +95,7 @@ TEST_CASE(
     CHECK(store.builds.insert(build("shop")) == 3);
 }
 
-TEST_CASE(
-    "builds: a number is never used again, also when every build was pruned or a start was rolled back") {
+TEST_CASE("builds: a number is never used again, also when every build was pruned or a start was rolled back") {
     const test::TempDir dir;
     Store store(dir / "baton.db");
     for (int n = 0; n < 3; ++n) (void)ended(store, wire::BuildState::failed);
@@ -151,8 +149,7 @@ TEST_CASE("builds: a stage's time is when it began, not when its message last ch
     CHECK(got->finished_ms == 9000);
     CHECK(got->message == "unhealthy");
     CHECK_THROWS_AS(store.builds.finish(app, 77, wire::BuildState::failed, "", 1), Error);
-    CHECK_THROWS_AS(store.builds.update_stage(app, 77, wire::Stage::test, wire::BuildState::running, "", 1),
-                    Error);
+    CHECK_THROWS_AS(store.builds.update_stage(app, 77, wire::Stage::test, wire::BuildState::running, "", 1), Error);
 }
 
 TEST_CASE("builds: lists are newest first, with a limit and a page") {

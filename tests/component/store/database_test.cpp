@@ -54,8 +54,8 @@ TEST_CASE("database: whole numbers of 63 bits, text in any language, and null co
     const test::TempDir dir;
     Database database(dir / "baton.db");
     database.run("CREATE TABLE t (a INTEGER, b TEXT, c TEXT) STRICT");
-    CHECK(database.run("INSERT INTO t VALUES (?, ?, ?)",
-                       {9223372036854775807LL, "Grüße, 世界 'x'", std::nullopt}) == 1);
+    CHECK(database.run("INSERT INTO t VALUES (?, ?, ?)", {9223372036854775807LL, "Grüße, 世界 'x'", std::nullopt}) ==
+          1);
     CHECK(database.run("INSERT INTO t VALUES (?, ?, ?)", {-1, "", "x"}) == 1);
     const Rows rows = database.query("SELECT a, b, c FROM t ORDER BY a DESC");
     REQUIRE(rows.size() == 2);
@@ -174,8 +174,7 @@ TEST_CASE("database: readers see only what is committed, and do not wait for a t
     CHECK(seen == 1);
 }
 
-TEST_CASE(
-    "database: many threads and a second process' worth of connections write side by side, none is lost") {
+TEST_CASE("database: many threads and a second process' worth of connections write side by side, none is lost") {
     const test::TempDir dir;
     Database one(dir / "baton.db");
     Database two(dir / "baton.db");
@@ -245,9 +244,8 @@ TEST_CASE("database: another program's database is refused") {
     const test::TempDir dir;
     {
         Database database(dir / "other.db");
-        for (const Row& row :
-             database.query("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE "
-                            "'sqlite%'")) {
+        for (const Row& row : database.query("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE "
+                                             "'sqlite%'")) {
             database.run("DROP TABLE " + row.text(0));
         }
         database.run("CREATE TABLE theirs (a INTEGER)");

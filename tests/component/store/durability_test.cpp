@@ -73,8 +73,7 @@ std::optional<Record> read_record(const Fd& from) {
 int accept_for_ever(const std::filesystem::path& file, int out) {
     Store store(file);
     for (int n = 0; n < 1'000'000; ++n) {
-        const std::uint64_t id =
-            store.queue.add_or_coalesce(trigger(static_cast<int>(::getpid()) * 1000 + n)).id;
+        const std::uint64_t id = store.queue.add_or_coalesce(trigger(static_cast<int>(::getpid()) * 1000 + n)).id;
         if (::write(out, &id, sizeof id) != sizeof id) return 1;
     }
     return 0;
@@ -133,8 +132,7 @@ TEST_CASE("durability: SIGKILL inside a transaction leaves no part of it") {
     CHECK(store.queue.list().empty());
 }
 
-TEST_CASE(
-    "durability: a full database is an Error that says so, nothing is lost, and it works again with space") {
+TEST_CASE("durability: a full database is an Error that says so, nothing is lost, and it works again with space") {
     const test::TempDir dir;
     Store store(dir / "baton.db");
     const AppName app("shop");
@@ -158,8 +156,7 @@ TEST_CASE(
     CHECK(store.flags.get(app, "large")->size() == 100'000);
 }
 
-TEST_CASE(
-    "durability: when the disk refuses to grow, triggers are refused, and accepted again when it gives in") {
+TEST_CASE("durability: when the disk refuses to grow, triggers are refused, and accepted again when it gives in") {
     // In a child, because the limit is the process' own. It tells how far it got: accepted, kind of the
     // failure, items after the failure, items after the limit is gone.
     struct Report {

@@ -16,9 +16,7 @@ using namespace baton::store;
 
 namespace {
 
-wire::Cause cause(std::string text) {
-    return {wire::CauseKind::remote, std::move(text), "ann", "10.0.0.9"};
-}
+wire::Cause cause(std::string text) { return {wire::CauseKind::remote, std::move(text), "ann", "10.0.0.9"}; }
 
 QueueItem item(std::string app, std::map<std::string, std::string> parameters = {}, std::string commit = {}) {
     QueueItem made;
@@ -36,8 +34,7 @@ QueueItem item(std::string app, std::map<std::string, std::string> parameters = 
 TEST_CASE("queue: an item comes back as it was put in") {
     const test::TempDir dir;
     Store store(dir / "baton.db");
-    QueueItem put =
-        item("shop", {{"ENV", "prod"}, {"Ü", "a \"quoted\" value\nwith a line"}}, std::string(40, 'a'));
+    QueueItem put = item("shop", {{"ENV", "prod"}, {"Ü", "a \"quoted\" value\nwith a line"}}, std::string(40, 'a'));
     put.by_name = true;
     put.due_ms = 6000;
     const Queued queued = store.queue.add_or_coalesce(put);
@@ -105,10 +102,9 @@ TEST_CASE("queue: another app, parameter, value or commit is an item of its own"
     const test::TempDir dir;
     Store store(dir / "baton.db");
     std::set<std::uint64_t> ids;
-    for (const QueueItem& one :
-         {item("shop"), item("blog"), item("shop", {{"A", "1"}}), item("shop", {{"A", "2"}}),
-          item("shop", {{"A", "1"}, {"B", "1"}}), item("shop", {}, std::string(40, 'a')),
-          item("shop", {}, std::string(40, 'b'))}) {
+    for (const QueueItem& one : {item("shop"), item("blog"), item("shop", {{"A", "1"}}), item("shop", {{"A", "2"}}),
+                                 item("shop", {{"A", "1"}, {"B", "1"}}), item("shop", {}, std::string(40, 'a')),
+                                 item("shop", {}, std::string(40, 'b'))}) {
         const Queued queued = store.queue.add_or_coalesce(one);
         CHECK_FALSE(queued.coalesced);
         ids.insert(queued.id);

@@ -13,9 +13,7 @@ using namespace baton::store;
 
 namespace {
 
-RolloutId id(int n) {
-    return RolloutId(fmt::format("01ARZ3NDEKTSV4RRFFQ6{:06}", n));
-}
+RolloutId id(int n) { return RolloutId(fmt::format("01ARZ3NDEKTSV4RRFFQ6{:06}", n)); }
 
 RolloutRecord record(int n, std::uint64_t epoch = 1, std::string app = "shop") {
     RolloutRecord made;
@@ -118,8 +116,7 @@ TEST_CASE("rollouts: a node's report replaces an older one only") {
     CHECK(store.rollouts.progress(app, id(2)).empty());
 }
 
-TEST_CASE(
-    "rollouts: the newest 500 of an app stay with their reports, and one that runs stays whatever its age") {
+TEST_CASE("rollouts: the newest 500 of an app stay with their reports, and one that runs stays whatever its age") {
     const test::TempDir dir;
     Store store(dir / "baton.db");
     const AppName app("shop");

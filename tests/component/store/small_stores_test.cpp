@@ -83,8 +83,7 @@ TEST_CASE("audit: newest first, and only the newest ten thousand are kept") {
     {
         Transaction scope(store.database);
         for (std::size_t n = 1; n <= AuditStore::most_entries + 3; ++n) {
-            store.audit.append(
-                {0, static_cast<std::int64_t>(n), "ann", "10.0.0.9", "trigger", AppName("shop"), "x"});
+            store.audit.append({0, static_cast<std::int64_t>(n), "ann", "10.0.0.9", "trigger", AppName("shop"), "x"});
         }
         scope.commit();
     }
@@ -106,8 +105,7 @@ TEST_CASE("ledger: rows sum by node, app and day, and unknown figures count as r
     const test::TempDir dir;
     Store store(dir / "baton.db");
     constexpr std::int64_t day = 24LL * 60 * 60 * 1000;
-    const auto put = [&](const char* node, const char* app, unsigned build, std::int64_t at_ms,
-                         LedgerKind kind) {
+    const auto put = [&](const char* node, const char* app, unsigned build, std::int64_t at_ms, LedgerKind kind) {
         LedgerEntry entry;
         entry.node = NodeName(node);
         entry.app = AppName(app);

@@ -108,7 +108,8 @@ class Bus {
             now = std::max(now, next);
             if (now >= end) return;
             for (auto& [name, node] : nodes) {
-                if (node.machine && node.machine->next_tick() <= now) feed(name, [&](Machine& m) { return m.tick(now); });
+                if (node.machine && node.machine->next_tick() <= now)
+                    feed(name, [&](Machine& m) { return m.tick(now); });
             }
             std::vector<Work> due;
             std::erase_if(works, [&](const Work& work) {
@@ -134,22 +135,22 @@ class Bus {
     Settings settings;
     Instant now{Milliseconds(1'000'000)};
     std::map<NodeName, Node> nodes;
-    std::set<NodeName> cut;                           ///< their messages are lost, both ways
+    std::set<NodeName> cut;  ///< their messages are lost, both ways
     std::map<NodeName, std::string> config_hashes;
-    std::vector<std::string> switches;                ///< `web1:a`, in the order in which they began
-    std::vector<std::string> builds;                  ///< `web1:a` or `web1:a ahead`
+    std::vector<std::string> switches;  ///< `web1:a`, in the order in which they began
+    std::vector<std::string> builds;    ///< `web1:a` or `web1:a ahead`
     std::vector<std::string> restores;
     std::vector<std::string> once_runs;
     std::vector<std::string> notes;
-    std::set<std::string> out;                        ///< now
+    std::set<std::string> out;  ///< now
     std::size_t most_out = 0;
     Milliseconds build_takes{1'000};
     Milliseconds switch_takes{2'000};
-    std::set<std::string> failing_builds;             ///< `a` or `web1:a`
+    std::set<std::string> failing_builds;  ///< `a` or `web1:a`
     std::set<std::string> failing_switches;
-    std::set<std::string> stuck;                      ///< restores that fail: `web1`
-    std::set<std::string> hanging;                    ///< switches that never end
-    std::set<char> once;                              ///< commits with `once` steps
+    std::set<std::string> stuck;    ///< restores that fail: `web1`
+    std::set<std::string> hanging;  ///< switches that never end
+    std::set<char> once;            ///< commits with `once` steps
 
   private:
     struct Letter {
@@ -182,7 +183,8 @@ class Bus {
             const auto takes = build->rollout.kind == wire::RolloutKind::rollback ? Milliseconds(1) : build_takes;
             later(node, takes, [this, name, target, commit] {
                 feed(name, [&](Machine& m) {
-                    if (listed(failing_builds, name.str(), commit)) return m.build_failed(now, target, "2 tests failed");
+                    if (listed(failing_builds, name.str(), commit))
+                        return m.build_failed(now, target, "2 tests failed");
                     return m.build_ready(now, target, true, once.contains(commit.front()));
                 });
             });

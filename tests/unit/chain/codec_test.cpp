@@ -40,10 +40,12 @@ Durable full_durable() {
     d.forced_by = "ann";
     d.duty = Duty{rollout.target(), 3, 2, true};
     d.known[rollout.key] = Known{rollout, true, true, true, 2, {NodeName("web2")}, true, true, NodeName("web3")};
-    d.failed[rollout.key] = Failure{2, FailureKind::halted, NodeName("web1"), "ann", "looks \"wrong\"\n", 5, rollout.commit};
+    d.failed[rollout.key] =
+        Failure{2, FailureKind::halted, NodeName("web1"), "ann", "looks \"wrong\"\n", 5, rollout.commit};
     d.once[rollout.key] = OnceState{1, NodeName("web1"), true, true, 6};
     d.bad[rollout.commit] = BadCommit{"rolled back", 7};
-    d.grants = {Grant{1, NodeName("web2"), big_ticket, rollout.target(), true}, Grant{1, NodeName("web3"), {3, 4}, {}, false}};
+    d.grants = {Grant{1, NodeName("web2"), big_ticket, rollout.target(), true},
+                Grant{1, NodeName("web3"), {3, 4}, {}, false}};
     d.done[NodeName("web2")] = {3, 4};
     d.freeze = {4, FreezeNote{"ann", "lunch", 8, 9}};
     d.identities[NodeName("web2")] = {2, 0};
@@ -58,7 +60,8 @@ Message with(Body body) {
     const auto full = full_durable();
     message.header.incarnation = full.incarnation;
     message.header.config_hash = "c0ffee";
-    message.header.status = {some_rollout().target(), some_rollout().commit, some_rollout('2').target(), Phase::asking, true, false};
+    message.header.status = {
+        some_rollout().target(), some_rollout().commit, some_rollout('2').target(), Phase::asking, true, false};
     message.header.failed = full.failed;
     message.header.once = full.once;
     message.header.freeze = full.freeze;

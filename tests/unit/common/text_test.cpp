@@ -15,7 +15,8 @@ TEST_CASE("text: durations are read strictly and printed so that they read back"
     CHECK(parse_duration("250ms") == 250ms);
     CHECK(parse_duration("1m500ms") == 60'500ms);
     CHECK(parse_duration("0s") == 0ms);
-    for (const auto* bad : {"", "5", "m", "5 m", "5min", "30m1h", "1h1h", "-5s", "1.5h", "367d", "99999999999999999999s"}) {
+    for (const auto* bad :
+         {"", "5", "m", "5 m", "5min", "30m1h", "1h1h", "-5s", "1.5h", "367d", "99999999999999999999s"}) {
         INFO(bad);
         CHECK_FALSE(parse_duration(bad));
     }
@@ -39,7 +40,8 @@ TEST_CASE("text: control characters cannot forge a second line or steer a termin
     CHECK(escape_control("a\nb\x1b[31m\x7f") == "a\\nb\\x1b[31m\\x7f");
     CHECK(escape_control("grün…") == "grün…");
     CHECK(escape_control("\xff\xc0\xaf") == "\\xff\\xc0\\xaf");
-    CHECK(escape_control("\xc2\x9b" "31m") == "\\xc2\\x9b31m");
+    CHECK(escape_control("\xc2\x9b"
+                         "31m") == "\\xc2\\x9b31m");
     CHECK(valid_utf8("ok\xff\xed\xa0\x80") == "ok\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
 }
 

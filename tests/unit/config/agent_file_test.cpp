@@ -23,8 +23,7 @@ std::string hash_with(std::string text, const std::string& from, const std::stri
 
 TEST_CASE("config: the smallest agent.yaml gets the documented defaults") {
     const AgentConfig config = parse_agent_config(
-        test::small_agent + "apps:\n  shop:\n    repository: https://git.example.com/shop.git\n",
-        "agent.yaml");
+        test::small_agent + "apps:\n  shop:\n    repository: https://git.example.com/shop.git\n", "agent.yaml");
     CHECK(config.state_dir == "/var/lib/baton");
     CHECK(config.executors == 2);
     REQUIRE(config.nodes.size() == 3);
@@ -125,8 +124,7 @@ TEST_CASE("config: a file on the disk is read, a missing and an oversized one ar
     const auto path = dir.write("agent.yaml", test::small_agent);
     CHECK(load_agent_config(path).nodes.size() == 3);
     CHECK_THROWS_AS(load_agent_config(dir / "missing.yaml"), Error);
-    const auto large =
-        dir.write("large.yaml", test::small_agent + "# " + std::string(most_config_bytes, 'x') + "\n");
+    const auto large = dir.write("large.yaml", test::small_agent + "# " + std::string(most_config_bytes, 'x') + "\n");
     try {
         static_cast<void>(load_agent_config(large));
         FAIL("an oversized file was read");

@@ -16,8 +16,8 @@ std::string agent_report(const std::string& text) {
 
 /// The report for an app with these lines beside a good repository.
 std::string app_report(const std::string& lines) {
-    return agent_report(test::small_agent +
-                        "apps:\n  shop:\n    repository: https://git.example.com/shop.git\n" + lines);
+    return agent_report(test::small_agent + "apps:\n  shop:\n    repository: https://git.example.com/shop.git\n" +
+                        lines);
 }
 
 }  // namespace
@@ -66,8 +66,7 @@ TEST_CASE("config: the faults are offered as values as well") {
     } catch (const ConfigError& error) {
         CHECK(error.kind() == ErrorKind::invalid);
         REQUIRE(error.faults().size() == 1);
-        CHECK(error.faults()[0] ==
-              Fault{"agent.yaml", 1, 8, "'chain' must be a map of keys and values, got '3'"});
+        CHECK(error.faults()[0] == Fault{"agent.yaml", 1, 8, "'chain' must be a map of keys and values, got '3'"});
     }
 }
 
@@ -94,11 +93,9 @@ TEST_CASE("config: duplicate keys, anchors, aliases, tags and second documents a
 }
 
 TEST_CASE("config: bombs are refused quickly") {
-    CHECK(agent_report("a: " + std::string(20'000, '[')).find("nested deeper than 32 levels") !=
-          std::string::npos);
+    CHECK(agent_report("a: " + std::string(20'000, '[')).find("nested deeper than 32 levels") != std::string::npos);
     CHECK(agent_report("a: " + std::string(20'000, '{')).find("deeper") != std::string::npos);
-    CHECK(agent_report("#" + std::string(most_config_bytes, 'x')).find("at most 262144 are read") !=
-          std::string::npos);
+    CHECK(agent_report("#" + std::string(most_config_bytes, 'x')).find("at most 262144 are read") != std::string::npos);
     std::string many;
     for (int i = 0; i < 5'000; ++i) many += "key" + std::to_string(i) + ": 1\n";
     const std::string report = agent_report(many);
@@ -117,17 +114,14 @@ TEST_CASE("config: a value of the wrong type is told by its key and what it is")
           "agent.yaml:8:1: 'executors' has no value (leave the key out for its default)");
     CHECK(agent_report(test::small_agent + "apps:\n  shop:\n") ==
           "agent.yaml:9:3: app 'shop' must be a map of keys and values, got nothing");
-    CHECK(app_report("    keep_builds: -1\n")
-              .find("'keep_builds' must be a whole number of 1 to 100000, got '-1'") != std::string::npos);
+    CHECK(app_report("    keep_builds: -1\n").find("'keep_builds' must be a whole number of 1 to 100000, got '-1'") !=
+          std::string::npos);
     CHECK(app_report("    max_log_bytes: 64 MB\n").find("'64 MB' is not a size (write 64MiB, 512KiB)") !=
           std::string::npos);
-    CHECK(app_report("    triggers: {poll_interval: 30}\n").find("'30' is not a duration") !=
-          std::string::npos);
+    CHECK(app_report("    triggers: {poll_interval: 30}\n").find("'30' is not a duration") != std::string::npos);
     CHECK(app_report("    triggers: {poll_interval: 1ms}\n").find("must be 1s or more") != std::string::npos);
-    CHECK(app_report("    rollout: {max_unavailable: 101%}\n").find("'max_unavailable' must be") !=
-          std::string::npos);
-    CHECK(app_report("    rollout: {max_unavailable: 0%}\n").find("'max_unavailable' must be") !=
-          std::string::npos);
+    CHECK(app_report("    rollout: {max_unavailable: 101%}\n").find("'max_unavailable' must be") != std::string::npos);
+    CHECK(app_report("    rollout: {max_unavailable: 0%}\n").find("'max_unavailable' must be") != std::string::npos);
 }
 
 TEST_CASE("config: a secret that stands in the file is refused without being repeated") {
@@ -158,13 +152,11 @@ TEST_CASE("config: what no section can see by itself is checked over the whole f
   b: {repository: /r, deploy_to: /srv/./x}
 )")
               .find("apps 'a' and 'b' both have 'deploy_to: /srv/x'") != std::string::npos);
-    CHECK(app_report("    rollout: {min_healthy: 3}\n").find("can never be met by 3 nodes") !=
+    CHECK(app_report("    rollout: {min_healthy: 3}\n").find("can never be met by 3 nodes") != std::string::npos);
+    CHECK(agent_report(test::small_agent + "traffic: {method: haproxy_agent}\n").find("needs 'agent_check_listen'") !=
           std::string::npos);
-    CHECK(agent_report(test::small_agent + "traffic: {method: haproxy_agent}\n")
-              .find("needs 'agent_check_listen'") != std::string::npos);
     const AgentConfig all = parse_agent_config(
-        test::small_agent + "apps:\n  shop:\n    repository: /r\n    rollout: {max_unavailable: 3}\n",
-        "agent.yaml");
+        test::small_agent + "apps:\n  shop:\n    repository: /r\n    rollout: {max_unavailable: 3}\n", "agent.yaml");
     REQUIRE(all.warnings.size() == 1);
     CHECK(all.warnings[0].message.find("lets all 3 nodes be out of service at once") != std::string::npos);
 }
@@ -174,9 +166,8 @@ TEST_CASE("config: two nodes never share an address, and none listens everywhere
         "security: {cluster_key_file: /k}\nchain:\n  nodes:\n    - {name: a, address: \"10.0.0.1:1\"}\n";
     CHECK(agent_report(head + "    - {name: b, address: \"10.0.0.1:1\"}\n") ==
           "agent.yaml:5:7: the address '10.0.0.1:1' is already that of node 1 in line 4");
-    CHECK(
-        agent_report(head + "    - {name: b, address: \"0.0.0.0:1\"}\n").find("the other nodes can reach") !=
-        std::string::npos);
+    CHECK(agent_report(head + "    - {name: b, address: \"0.0.0.0:1\"}\n").find("the other nodes can reach") !=
+          std::string::npos);
     CHECK(agent_report("security: {cluster_key_file: /k}\nchain: {nodes: []}\n").find("'nodes' is empty") !=
           std::string::npos);
 }

@@ -81,9 +81,8 @@ TEST_CASE("identity: a host name that could be two nodes is refused as well") {
     const AgentConfig config = chain_of(
         "    - {name: web.north, address: \"10.0.0.1:1\"}\n    - {name: web.south, address: \"10.0.0.2:1\"}\n"
         "    - {name: db, address: \"10.0.0.3:1\"}\n");
-    CHECK_THROWS_WITH(
-        find_self(config, {{"192.168.0.1"}, "web"}),
-        Catch::StartsWith("this machine could be 2 of the chain's nodes: web.north, web.south\n"));
+    CHECK_THROWS_WITH(find_self(config, {{"192.168.0.1"}, "web"}),
+                      Catch::StartsWith("this machine could be 2 of the chain's nodes: web.north, web.south\n"));
     CHECK(find_self(config, {{"192.168.0.1"}, "web.south"}).str() == "web.south");
 }
 

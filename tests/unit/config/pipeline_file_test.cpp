@@ -62,8 +62,8 @@ TEST_CASE("pipeline: the effective pipeline reads back to the same values") {
 }
 
 TEST_CASE("pipeline: commands survive printing whatever they hold") {
-    for (const std::string command : {"  indented\n", "a: b # c", "echo \"x\"\n\techo y\n", "'", "echo é\n\n",
-                                      "- x", "true", "123", "~", "null", "a\n b\n", "\na\n", "a\r\nb"}) {
+    for (const std::string command : {"  indented\n", "a: b # c", "echo \"x\"\n\techo y\n", "'", "echo é\n\n", "- x",
+                                      "true", "123", "~", "null", "a\n b\n", "\na\n", "a\r\nb"}) {
         Step step;
         step.command = command;
         step.name.assign(1, 'x');
@@ -128,11 +128,10 @@ TEST_CASE("pipeline: it cannot say anything of hosts, peers, limits or secrets")
 
 TEST_CASE("pipeline: variables of health are checked where the file is read") {
     const std::string head = "switch: {restart: [{run: ./r}]}\nhealth:\n";
-    CHECK(
-        pipeline_report(head + "  http: http://${NODE_ADRESS}:80/\n").find("did you mean 'NODE_ADDRESS'?") !=
-        std::string::npos);
-    CHECK(pipeline_report(head + "  http: http://${NODE_ADDRESS}:${PORT}/\n")
-              .find("unknown variable '${PORT}'") != std::string::npos);
+    CHECK(pipeline_report(head + "  http: http://${NODE_ADRESS}:80/\n").find("did you mean 'NODE_ADDRESS'?") !=
+          std::string::npos);
+    CHECK(pipeline_report(head + "  http: http://${NODE_ADDRESS}:${PORT}/\n").find("unknown variable '${PORT}'") !=
+          std::string::npos);
     CHECK(pipeline_report(head + "  http: http://${NODE_ADDRESS}:80/${APP}?${NODE_NAME}\n").empty());
     CHECK(pipeline_report(head + "  command: test \"$PORT\" = ${x}\n").empty());
     CHECK(pipeline_report(head + "  http: http://x/\n  command: true\n").find("either 'http' or 'command'") !=
@@ -141,9 +140,7 @@ TEST_CASE("pipeline: variables of health are checked where the file is read") {
 }
 
 TEST_CASE("pipeline: what is allowed but hardly meant is warned of") {
-    CHECK(
-        parse_pipeline("switch: {restart: [{run: ./r}]}\n", "b").warnings.at(0).message.find("no 'health'") ==
-        0);
+    CHECK(parse_pipeline("switch: {restart: [{run: ./r}]}\n", "b").warnings.at(0).message.find("no 'health'") == 0);
     CHECK(parse_pipeline("switch: {publish: symlink}\nhealth: {command: \"true\"}\n", "b")
               .warnings.at(0)
               .message.find("no 'restart'") != std::string::npos);

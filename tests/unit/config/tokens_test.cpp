@@ -100,8 +100,7 @@ TEST_CASE("tokens: without a file nobody has a token") {
 }
 
 TEST_CASE("tokens: roles are read strictly and print back") {
-    for (const Role role : {Role::read, Role::trigger, Role::operate})
-        CHECK(parse_role(to_text(role)) == role);
+    for (const Role role : {Role::read, Role::trigger, Role::operate}) CHECK(parse_role(to_text(role)) == role);
     CHECK_FALSE(parse_role("Read").has_value());
     CHECK(Role::read < Role::trigger);
     CHECK(Role::trigger < Role::operate);

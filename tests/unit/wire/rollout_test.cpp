@@ -48,8 +48,18 @@ TEST_CASE("wire: a rollout reads back as it was written, through text") {
 }
 
 TEST_CASE("wire: a node's progress reads back as it was written") {
-    const NodeProgress progress{NodeName("web2"), some_rollout().key, 7, 12, Stage::switch_over, BuildState::running,
-                                11, 12, 13, "permit", "broken", CommitId(std::string(40, 'c'))};
+    const NodeProgress progress{NodeName("web2"),
+                                some_rollout().key,
+                                7,
+                                12,
+                                Stage::switch_over,
+                                BuildState::running,
+                                11,
+                                12,
+                                13,
+                                "permit",
+                                "broken",
+                                CommitId(std::string(40, 'c'))};
     CHECK(parse_node_progress(json::parse(json::dump(to_json(progress)))) == progress);
 }
 
