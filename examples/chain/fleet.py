@@ -69,9 +69,10 @@ def ask(host, port, method, path, token=None, body=None, timeout=5.0):
 
 
 class Agent:
-    """One agent process. Its standard error goes to `log_file`, appended to over restarts."""
+    """One agent process. Its standard error goes to `log_file`, appended to over restarts. `inside` is what its command
+    begins with, where it runs in surroundings of its own."""
 
-    def __init__(self, binary, config, name, host, port, log_file, token):
+    def __init__(self, binary, config, name, host, port, log_file, token, inside=()):
         self.binary = str(binary)
         self.config = str(config)
         self.name = name
@@ -79,6 +80,7 @@ class Agent:
         self.port = port
         self.log_file = pathlib.Path(log_file)
         self.token = token
+        self.inside = list(inside)
         self.process = None
 
     @property
@@ -97,8 +99,8 @@ class Agent:
         with open(self.log_file, "ab") as log:
             # A session of its own: Ctrl-C in a terminal must reach the demo alone, which then stops agents in order.
             self.process = subprocess.Popen(
-                [self.binary, "agent", "--config", self.config, "--node", self.name], stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log, env=environment, start_new_session=True)
+                [*self.inside, self.binary, "agent", "--config", self.config, "--node", self.name],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True)
         wait_until(self._up_or_dead, within, lambda: f"agent {self.name} is healthy; its log ends:\n{self.log_tail()}")
 
     def _up_or_dead(self):
@@ -171,9 +173,10 @@ class Agent:
 
 
 class Fleet:
-    """The agents of one chain over one configuration file. `nodes` is a list of (name, host, port)."""
+    """The agents of one chain over one configuration file. `nodes` is a list of (name, host, port); `inside(name)` is
+    what the command of a node's agent begins with."""
 
-    def __init__(self, binary, directory, config_text, nodes):
+    def __init__(self, binary, directory, config_text, nodes, inside=lambda name: ()):
         self.directory = pathlib.Path(directory)
         self.binary = pathlib.Path(binary)
         self.config = self.directory / "agent.yaml"
@@ -185,8 +188,8 @@ class Fleet:
         write_secret(self.directory / "secrets" / "tokens", f"demo operate {digest}\n")
         key = self.command("keygen").stdout
         write_secret(self.directory / "secrets" / "cluster.key", key)
-        self.agents = [Agent(binary, self.config, name, host, port, self.directory / name / "agent.log", self.token)
-                       for name, host, port in nodes]
+        self.agents = [Agent(binary, self.config, name, host, port, self.directory / name / "agent.log", self.token,
+                             inside(name)) for name, host, port in nodes]
 
     def __getitem__(self, name):
         for agent in self.agents:

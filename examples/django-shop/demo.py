@@ -13,15 +13,13 @@ HERE = pathlib.Path(__file__).resolve().parent
 CHAIN = HERE.parent / "chain"
 sys.path[:0] = [str(HERE), str(CHAIN)]
 
+import balancer  # noqa: E402
 from fleet import AskError, Fleet, ask, wait_until, write_secret  # noqa: E402
-from lab import AGENT_PORT, METHODS, WEB_PORT, Lab  # noqa: E402
+from lab import AGENT_PORT, METHODS, PORTS, WEB_PORT, Lab  # noqa: E402
 
 ROLLOUT_SECONDS = 180
 ENDED = ("succeeded", "halted", "held")
 NETWORK_OF_THE_FILE = "127.0.0"
-# The example's configuration for each way of HAProxy to check the nodes.
-CONFIGURATIONS = {None: "agent.yaml", "check": "agent.yaml", "readiness": "agent-readiness.yaml",
-                  "agent": "agent-haproxy.yaml"}
 DIRECTORY_OF_THE_FILE = "/srv/baton-demo"
 
 
@@ -35,10 +33,13 @@ class Demo:
         self.haproxy = haproxy
         self.lab = Lab(directory, network)
         # The example's file as it is, but for where it lies (and on which loopback addresses).
-        text = (CHAIN / CONFIGURATIONS[haproxy]).read_text(encoding="utf-8")
+        text = (CHAIN / "agent.yaml").read_text(encoding="utf-8")
         text = text.replace(DIRECTORY_OF_THE_FILE, str(directory))
         for last in (11, 12, 13):
             text = text.replace(f"{NETWORK_OF_THE_FILE}.{last}:", f"{network}.{last}:")
+        traffic = METHODS[haproxy][1] if haproxy else None
+        if traffic:
+            text += balancer.traffic_config(traffic, directory, self.lab.front, PORTS)
         self.trigger_token = "shop-" + os.urandom(12).hex()
         write_secret(directory / "secrets" / "shop.token", self.trigger_token + "\n")
         self.fleet = Fleet(binary, directory, text, [(name, host, AGENT_PORT) for name, host in self.lab.hosts.items()])

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""The surroundings of a chain on one machine: a Redis, an nginx for each node, HAProxy in front, and a repository with
-the shop in it. All of it below one directory, as the invoking user, on loopback addresses; no system service is touched.
+"""The surroundings of a chain on one machine: a Redis, an nginx for each node, a load balancer in front, and a repository
+with the shop in it. All of it below one directory, as the invoking user; no system service is touched.
 
     lab.py start DIRECTORY [--haproxy none|check|readiness|agent]
     lab.py stop DIRECTORY
@@ -21,8 +21,9 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 APP = HERE / "app"
-sys.path.insert(0, str(HERE.parent / "chain"))
+sys.path[:0] = [str(HERE), str(HERE.parent / "chain")]
 
+import balancer  # noqa: E402
 from repository import Repository  # noqa: E402
 
 WEB_PORT = 8080
@@ -31,21 +32,30 @@ AGENT_PORT = 7070
 AGENT_CHECK_PORT = 7071
 FRONT_PORT = 8000
 STATS_PORT = 8404
+RUNTIME_PORT = 9999
 REDIS_PORT = 6390
 START_SECONDS = 10
-METHODS = ("check", "readiness", "agent")
+# Ways of HAProxy to check the nodes: its example file, and the traffic section that goes with it.
+METHODS = {"check": ("check.cfg", None), "readiness": ("readiness.cfg", "readiness"),
+           "agent": ("agent-check.cfg", "haproxy_agent")}
+PORTS = {"front": FRONT_PORT, "stats": STATS_PORT, "runtime": RUNTIME_PORT}
 
 
 class Lab:
-    """`network` are the first three numbers of the addresses: nodes get .11, .12, …; Redis and HAProxy .10."""
+    """`network` are the first three numbers of the addresses: nodes get .11, .12, …; the load balancer and Redis .10,
+    or Redis another one. `inside(where)` is what a command begins with to run on a node, on "balancer" or on "redis"."""
 
-    def __init__(self, directory, network="127.0.0", names=("web1", "web2", "web3")):
+    def __init__(self, directory, network="127.0.0", names=("web1", "web2", "web3"), redis=None,
+                 inside=lambda where: []):
         self.directory = pathlib.Path(directory).resolve()
         self.front = f"{network}.10"
+        self.redis_host = redis or self.front
         self.hosts = {name: f"{network}.{11 + index}" for index, name in enumerate(names)}
-        self.redis_url = f"redis://{self.front}:{REDIS_PORT}/0"
+        self.redis_url = f"redis://{self.redis_host}:{REDIS_PORT}/0"
         self.front_url = f"http://{self.front}:{FRONT_PORT}"
         self.stats_url = f"http://{self.front}:{STATS_PORT}/stats;csv"
+        self.balancer_home = self.directory / "lab" / "balancer"
+        self._inside = inside
         self._pids = self.directory / "lab" / "pids.json"
         self._children = []
         self._repository = None
@@ -60,7 +70,7 @@ class Lab:
             for name in self.hosts:
                 self.start_node(name)
             if haproxy:
-                self.start_haproxy(haproxy)
+                self.start_haproxy(METHODS[haproxy][0])
         except BaseException:
             self.stop()
             raise
@@ -68,8 +78,8 @@ class Lab:
     def start_redis(self):
         home = self._home("redis")
         # Not saved by a timer: the lab's data lives as long as the lab.
-        self._spawn("redis", ["redis-server", "--bind", self.front, "--port", str(REDIS_PORT), "--dir", str(home),
-                              "--save", "", "--appendonly", "no", "--protected-mode", "no"], self.front, REDIS_PORT)
+        self._spawn("redis", ["redis-server", "--bind", self.redis_host, "--port", str(REDIS_PORT), "--dir", str(home),
+                              "--save", "", "--appendonly", "no", "--protected-mode", "no"], self.redis_host, REDIS_PORT)
 
     def start_node(self, name):
         """What a VM has besides the agent: the web server, and the node's own settings of the shop."""
@@ -81,60 +91,45 @@ class Lab:
             f"SHOP_REDIS_URL={self.redis_url}\n", encoding="utf-8")
         run = self._home(f"{name}-nginx")
         template = string.Template((APP / "deploy" / "nginx.conf").read_text(encoding="utf-8"))
-        # Workers of a root's nginx would become another user, who cannot enter this directory.
         config = run / "nginx.conf"
         config.write_text(template.substitute(
-            user_line="user root;" if os.geteuid() == 0 else "", run=run, address=host, port=WEB_PORT,
-            fastcgi=f"{host}:{FASTCGI_PORT}"), encoding="utf-8")
+            user_line=_user_line(), run=run, address=host, port=WEB_PORT, fastcgi=f"{host}:{FASTCGI_PORT}",
+            flag=balancer.flag_location(self.directory, name)), encoding="utf-8")
         self._spawn(f"{name}-nginx", [_program("nginx"), "-e", str(run / "nginx.error.log"), "-p", str(run),
-                                      "-c", str(config)], host, WEB_PORT)
+                                      "-c", str(config)], host, WEB_PORT, name)
 
-    def start_haproxy(self, method):
-        config = self._home("haproxy") / "haproxy.cfg"
-        config.write_text(self.haproxy_config(method), encoding="utf-8")
-        self._spawn("haproxy", [_program("haproxy"), "-db", "-f", str(config)], self.front, FRONT_PORT)
+    def start_haproxy(self, example):
+        """HAProxy as a file of examples/haproxy says."""
+        config = self._home("balancer") / "haproxy.cfg"
+        config.write_text(balancer.haproxy_config(example, config.parent, self.front, self.hosts, PORTS),
+                          encoding="utf-8")
+        # A master and its worker, as Debian's unit runs it: such a HAProxy can be reloaded.
+        self._spawn("balancer", [_program("haproxy"), "-W", "-f", str(config)], self.front, FRONT_PORT)
 
-    def haproxy_config(self, method):
-        """check: HAProxy asks the app's own /health and knows nothing of deployments. readiness: it asks each agent's
-        /health/shop. agent: besides the check, the agent tells it `drain` and `up` over agent-check."""
-        if method not in METHODS:
-            raise ValueError(f"unknown method {method!r}, expected one of {', '.join(METHODS)}")
-        path = "/health/shop" if method == "readiness" else "/health"
-        servers = []
-        for name, host in self.hosts.items():
-            line = f"    server {name} {host}:{WEB_PORT} weight 100 check inter 500ms fastinter 250ms fall 2 rise 2"
-            if method == "readiness":
-                line += f" addr {host} port {AGENT_PORT}"
-            elif method == "agent":
-                line += f" agent-check agent-addr {host} agent-port {AGENT_CHECK_PORT} agent-inter 500ms"
-            servers.append(line)
-        # The check names a host: Django answers 400 without one.
-        return f"""\
-global
-    maxconn 4096
-    stats socket {self._home("haproxy") / "admin.sock"} mode 600 level admin
-defaults
-    mode http
-    timeout connect 2s
-    timeout client 30s
-    timeout server 30s
-    timeout check 2s
-frontend front
-    bind {self.front}:{FRONT_PORT}
-    default_backend app
-backend app
-    balance roundrobin
-    option httpchk
-    http-check send meth GET uri {path} ver HTTP/1.1 hdr Host lab
-    http-check expect status 200
-    retries 3
-    option redispatch 1
-{chr(10).join(servers)}
-frontend stats
-    bind {self.front}:{STATS_PORT}
-    stats enable
-    stats uri /stats
-"""
+    def start_nginx(self, example):
+        """nginx as the load balancer, as a file of examples/nginx says."""
+        home = self._home("balancer")
+        config = home / "nginx.conf"
+        config.write_text(balancer.nginx_config(example, home, self.front, self.hosts, PORTS, _user_line()),
+                          encoding="utf-8")
+        self._spawn("balancer", [_program("nginx"), "-e", str(home / "early.log"), "-p", str(home), "-c", str(config)],
+                    self.front, FRONT_PORT)
+
+    def reload_haproxy(self, keep_state):
+        """As an operator does; `keep_state`: with what the example files say to do before."""
+        if keep_state:
+            balancer.save_state(self.balancer_home)
+        os.kill(self.pids()["balancer"], signal.SIGUSR2)
+
+    def stop_one(self, name, number=signal.SIGTERM):
+        """Ends one of the parts that were started."""
+        recorded = self._recorded()
+        pid, born = recorded.pop(name)
+        _end(pid, born, number)
+        for child in [child for child in self._children if child.pid == pid]:
+            child.wait(timeout=START_SECONDS)
+            self._children.remove(child)
+        self._pids.write_text(json.dumps(recorded), encoding="utf-8")
 
     def stop(self):
         """Ends what this or an earlier Lab of the same directory started, and the nodes' FastCGI servers."""
@@ -162,13 +157,14 @@ frontend stats
         except FileNotFoundError:
             return {}
 
-    def _spawn(self, name, command, host, port):
+    def _spawn(self, name, command, host, port, where=None):
         """Starts a program and waits until it listens; its output goes to a file of its home."""
         if _listens(host, port):
             raise RuntimeError(f"{name}: something listens on {host}:{port} already")
         log_file = self._home(name) / "output.log"
         with open(log_file, "ab") as log:
-            child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            child = subprocess.Popen([*self._inside(where or name), *command], stdin=subprocess.DEVNULL, stdout=log,
+                                     stderr=log, start_new_session=True)
         self._children.append(child)
         self._pids.write_text(json.dumps({**self._recorded(), name: (child.pid, _birth(child.pid))}), encoding="utf-8")
         deadline = time.monotonic() + START_SECONDS
@@ -238,6 +234,11 @@ def _program(name):
     return found
 
 
+def _user_line():
+    """Workers of a root's nginx would become another user, who cannot enter the lab's directory."""
+    return "user root;" if os.geteuid() == 0 else ""
+
+
 def _listens(host, port):
     try:
         socket.create_connection((host, port), timeout=1).close()
@@ -284,7 +285,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("what", choices=("start", "stop"))
     parser.add_argument("directory")
-    parser.add_argument("--haproxy", choices=("none", *METHODS), default="none")
+    parser.add_argument("--haproxy", choices=("none", *METHODS.keys()), default="none")
     arguments = parser.parse_args()
     lab = Lab(arguments.directory)
     if arguments.what == "stop":

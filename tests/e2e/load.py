@@ -5,6 +5,7 @@
     load.py URL --rate 200 --seconds 30 [--post 0.1] [--slow 0.05] [--kept 0.3] [--records FILE]
 
 Every request's outcome is recorded; the report is JSON on standard output; the exit status is 1 when one failed.
+SIGTERM ends it as its time does: no more is sent, and what is due is waited for.
 As a library: `with Load(url, rate=100) as load: …` and then `load.report()`.
 """
 import argparse
@@ -13,12 +14,13 @@ import collections
 import json
 import os
 import random
+import signal
 import sys
 import threading
 import time
 import urllib.parse
 
-MOST_SECONDS = 900
+MOST_SECONDS = 3600
 MOST_IN_FLIGHT = 2000
 # A server may close an idle connection at any time; one that was used a moment ago it keeps.
 MOST_IDLE_SECONDS = 2.0
@@ -91,19 +93,53 @@ def parse_head(head):
     return int(parts[1]), headers
 
 
-class Load:
+class Readings:
+    """What was recorded: `records`, and how late requests left."""
+
+    def __init__(self):
+        self.records = []
+        self.most_late_ms = 0.0
+
+    def failures(self):
+        return [record for record in self.records if record["outcome"] != "ok"]
+
+    def ordered(self):
+        """The request ids of the orders that were confirmed."""
+        return {record["id"] for record in self.records if record["method"] == "POST" and record["outcome"] == "ok"}
+
+    def report(self):
+        good = sorted(record["latency_ms"] for record in self.records if record["outcome"] == "ok"
+                      and not record["slow"])
+        late = sorted(record["late_ms"] for record in self.records)
+        times = [record["at"] for record in self.records]
+        return {
+            "requests": len(self.records), "failed": len(self.failures()),
+            "seconds": round(max(times) - min(times), 2) if times else 0,
+            "outcomes": dict(collections.Counter(record["outcome"] for record in self.records)),
+            "methods": dict(collections.Counter(record["method"] for record in self.records)),
+            "versions": dict(collections.Counter(record["version"] for record in self.records if record["version"])),
+            "nodes": dict(collections.Counter(record["node"] for record in self.records if record["node"])),
+            "latency_ms": {name: percentile(good, share) for name, share in
+                           (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1.0))},
+            # How late requests left: more than some tens of milliseconds means that this machine was the limit.
+            "late_p99_ms": percentile(late, 0.99),
+            "most_late_ms": round(self.most_late_ms, 1),
+        }
+
+
+class Load(Readings):
     """`post`, `slow`, `kept`: shares of requests that order, that take `slow_ms`, that use a kept connection."""
 
     def __init__(self, url, rate=100, seconds=MOST_SECONDS, post=0.1, slow=0.05, kept=0.3, slow_ms=800, timeout=5.0,
-                 seed=None):
+                 seed=None, write=None):
+        super().__init__()
         where = urllib.parse.urlsplit(url)
         self.host, self.port = where.hostname, where.port or 80
         self.rate, self.seconds = rate, min(seconds, MOST_SECONDS)
         self.post, self.slow, self.kept, self.slow_ms, self.timeout = post, slow, kept, slow_ms, timeout
         # Part of every request's id; plain characters only, since a `+` would arrive as a blank.
         self.run = f"load{os.getpid()}x{int(time.time() * 1000) % 10**9}"
-        self.records = []
-        self.most_late_ms = 0.0
+        self._write = write
         self._random = random.Random(seed)
         self._idle = collections.deque()
         self._in_flight = set()
@@ -120,7 +156,7 @@ class Load:
 
     def __exit__(self, *_):
         """Sends no more, and waits for the answers that are due."""
-        self._stopping.set()
+        self.stop()
         self._thread.join(timeout=self.timeout + self.slow_ms / 1000 + 30)
         if self._thread.is_alive():
             raise RuntimeError("the load generator does not end")
@@ -139,18 +175,18 @@ class Load:
                 await asyncio.sleep(min(-late, 0.1))
                 continue
             self.most_late_ms = max(self.most_late_ms, late * 1000)
-            self._launch(number)
+            self._launch(number, late * 1000)
             number += 1
         if self._in_flight:
             await asyncio.wait(self._in_flight, timeout=self.timeout + 5)
         for connection in self._idle:
             connection.close()
 
-    def _launch(self, number):
+    def _launch(self, number, late_ms):
         if len(self._in_flight) >= MOST_IN_FLIGHT:
-            self.records.append(self._record(number, "none", "", time.time(), 0.0, "not_sent", 0, {}))
+            self._keep(number, "none", "", time.time(), 0.0, "not_sent", 0, {}, False, late_ms)
             return
-        task = asyncio.ensure_future(self._one(number))
+        task = asyncio.ensure_future(self._one(number, late_ms))
         self._in_flight.add(task)
         task.add_done_callback(self._in_flight.discard)
 
@@ -163,7 +199,7 @@ class Load:
             return "POST", "/order", fields, slow
         return "GET", f"/slow?{wait}" if slow else "/", "", slow
 
-    async def _one(self, number):
+    async def _one(self, number, late_ms):
         method, target, body, slow = self._choose(number)
         kept = self._random.random() < self.kept
         wall, began = time.time(), asyncio.get_running_loop().time()
@@ -176,7 +212,7 @@ class Load:
         except Failed as error:
             outcome = str(error)
         took = (asyncio.get_running_loop().time() - began) * 1000
-        self.records.append(self._record(number, method, target, wall, took, outcome, status, headers, slow))
+        self._keep(number, method, target, wall, took, outcome, status, headers, slow, late_ms)
 
     async def _send(self, method, target, body, kept):
         connection = self._take_idle() if kept else None
@@ -206,36 +242,20 @@ class Load:
             connection.close()
         return None
 
-    def _record(self, number, method, target, wall, took, outcome, status, headers, slow=False):
-        return {"id": f"{self.run}-{number:06d}", "at": round(wall, 4), "method": method, "target": target, "slow": slow,
-                "outcome": outcome, "status": status, "version": headers.get("x-version", ""),
-                "node": headers.get("x-node", ""), "latency_ms": round(took, 2)}
+    def _keep(self, number, method, target, wall, took, outcome, status, headers, slow, late_ms):
+        record = {"id": f"{self.run}-{number:06d}", "at": round(wall, 4), "method": method, "target": target,
+                  "slow": slow, "outcome": outcome, "status": status, "version": headers.get("x-version", ""),
+                  "node": headers.get("x-node", ""), "latency_ms": round(took, 2), "late_ms": round(late_ms, 2)}
+        self.records.append(record)
+        if self._write:
+            self._write(record)
 
-    # --- reading ---
-
-    def failures(self):
-        return [record for record in self.records if record["outcome"] != "ok"]
-
-    def ordered(self):
-        """The request ids of the orders that were confirmed."""
-        return {record["id"] for record in self.records if record["method"] == "POST" and record["outcome"] == "ok"}
+    def stop(self):
+        """Sends no more."""
+        self._stopping.set()
 
     def report(self):
-        good = sorted(record["latency_ms"] for record in self.records if record["outcome"] == "ok"
-                      and not record["slow"])
-        times = [record["at"] for record in self.records]
-        return {
-            "run": self.run, "requests": len(self.records), "failed": len(self.failures()),
-            "seconds": round(max(times) - min(times), 2) if times else 0,
-            "outcomes": dict(collections.Counter(record["outcome"] for record in self.records)),
-            "methods": dict(collections.Counter(record["method"] for record in self.records)),
-            "versions": dict(collections.Counter(record["version"] for record in self.records if record["version"])),
-            "nodes": dict(collections.Counter(record["node"] for record in self.records if record["node"])),
-            "latency_ms": {name: percentile(good, share) for name, share in
-                           (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1.0))},
-            # How late requests left: more than some tens of milliseconds means that this machine was the limit.
-            "most_late_ms": round(self.most_late_ms, 1),
-        }
+        return {"run": self.run, **super().report()}
 
 
 def percentile(ordered, share):
@@ -254,15 +274,14 @@ def main():
     parser.add_argument("--timeout", type=float, default=5.0)
     parser.add_argument("--records", help="a file for every request's record, a line of JSON each")
     arguments = parser.parse_args()
-    load = Load(arguments.url, arguments.rate, arguments.seconds, arguments.post, arguments.slow, arguments.kept,
-                arguments.slow_ms, arguments.timeout)
-    try:
-        asyncio.run(load.generate())
-    except KeyboardInterrupt:
-        pass
-    if arguments.records:
-        with open(arguments.records, "w", encoding="utf-8") as file:
-            file.writelines(json.dumps(record) + "\n" for record in load.records)
+    with open(arguments.records or os.devnull, "w", encoding="utf-8", buffering=1) as file:
+        load = Load(arguments.url, arguments.rate, arguments.seconds, arguments.post, arguments.slow, arguments.kept,
+                    arguments.slow_ms, arguments.timeout, write=lambda record: file.write(json.dumps(record) + "\n"))
+        signal.signal(signal.SIGTERM, lambda *_: load.stop())
+        try:
+            asyncio.run(load.generate())
+        except KeyboardInterrupt:
+            pass
     json.dump(load.report(), sys.stdout, indent=2)
     print()
     return 1 if load.failures() else 0

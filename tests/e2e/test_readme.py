@@ -96,19 +96,39 @@ class PageTest(unittest.TestCase):
 
     def test_the_load_balancers_accept_the_examples(self):
         path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-        for name in ("agent-check.cfg", "readiness.cfg"):
-            done = subprocess.run([shutil.which("haproxy", path=path), "-c", "-f", ROOT / "examples/haproxy" / name],
+        files = sorted((ROOT / "examples/haproxy").glob("*.cfg"))
+        self.assertGreaterEqual(len(files), 8)
+        for file in files:
+            done = subprocess.run([shutil.which("haproxy", path=path), "-c", "-f", file],
                                   capture_output=True, text=True, timeout=30, check=False)
-            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        with tempfile.TemporaryDirectory(prefix="baton-nginx-") as directory:
-            text = (ROOT / "examples/nginx/load-balancer.conf").read_text(encoding="utf-8")
-            config = pathlib.Path(directory) / "nginx.conf"
-            # Trying it out makes the files that it names: not those of this machine.
-            config.write_text(text.replace("/run/", f"{directory}/").replace("/var/log/nginx/", f"{directory}/"),
-                              encoding="utf-8")
-            done = subprocess.run([shutil.which("nginx", path=path), "-t", "-e", f"{directory}/early.log", "-p", directory,
-                                   "-c", config], capture_output=True, text=True, timeout=30, check=False)
-            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(done.returncode, 0, f"{file}: {done.stdout}{done.stderr}")
+        for name in ("load-balancer.conf", "upstream.conf"):
+            with tempfile.TemporaryDirectory(prefix="baton-nginx-") as directory:
+                text = (ROOT / "examples/nginx" / name).read_text(encoding="utf-8")
+                pathlib.Path(directory, "shop-members.conf").write_text("server 10.0.0.11:8080 down; # web1\n"
+                                                                        "server 10.0.0.12:8080; # web2\n")
+                # Trying it out makes the files that it names, and binds its addresses: not those of this machine.
+                for old in ("/run/", "/var/log/nginx/", "/etc/nginx/"):
+                    text = text.replace(old, f"{directory}/")
+                config = pathlib.Path(directory) / "nginx.conf"
+                config.write_text(text.replace("listen 10.0.0.10:80", "listen 127.0.0.1:80"), encoding="utf-8")
+                done = subprocess.run([shutil.which("nginx", path=path), "-t", "-e", f"{directory}/early.log",
+                                       "-p", directory, "-c", config], capture_output=True, text=True, timeout=30,
+                                      check=False)
+                self.assertEqual(done.returncode, 0, f"{name}: {done.stderr}")
+
+    def test_the_traffic_examples_are_sections_of_the_agents_file(self):
+        files = sorted((ROOT / "examples/chain/traffic").glob("*.yaml"))
+        methods = set()
+        with tempfile.TemporaryDirectory(prefix="baton-traffic-") as directory:
+            for example in files:
+                text = example.read_text(encoding="utf-8")
+                methods.add(re.search(r"^  method: (\w+)", text, re.MULTILINE).group(1))
+                file = pathlib.Path(directory) / "agent.yaml"
+                file.write_text((ROOT / "examples/chain/agent.yaml").read_text(encoding="utf-8") + text, encoding="utf-8")
+                done = baton("check-config", str(file))
+                self.assertEqual((done.returncode, done.stderr), (0, ""), str(example))
+        self.assertEqual(methods, {"haproxy_agent", "haproxy_socket", "readiness", "refuse", "file", "command"})
 
     def test_the_unit_runs_the_agent_as_the_readme_says(self):
         unit = configparser.RawConfigParser(strict=True)
