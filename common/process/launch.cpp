@@ -23,6 +23,8 @@ namespace baton::process {
 namespace {
 
 constexpr int kept_target = 3;
+/// Above every target of a kept descriptor.
+constexpr int first_free_fd = kept_target + static_cast<int>(most_kept_fds);
 /// linux/ioprio.h is no header for user space: class idle in the three highest of 16 bits, and "this
 /// process".
 constexpr int ioprio_idle = 3 << 13;
@@ -96,24 +98,24 @@ void lower_priority() {
 
 /// Descriptors 0 to 2, the kept ones from 3 on, and `error_fd`, which exec closes; nothing else. Sources lie
 /// above their targets, so copying upwards overwrites none that is still needed.
-bool arrange_descriptors(std::size_t kept, int error_fd) {
-    const auto count = static_cast<int>(kept);
-    for (int index = 0; index < count; ++index) {
-        if (::dup2(first_kept_fd + index, kept_target + index) < 0) return false;
+bool arrange_descriptors(const std::vector<int>& kept, int error_fd) {
+    int target = kept_target;
+    for (const int fd : kept) {
+        if (::dup2(fd, target++) < 0) return false;
     }
-    const auto first_closed = static_cast<unsigned>(kept_target + count);
+    const auto first_closed = static_cast<unsigned>(target);
     const auto error = static_cast<unsigned>(error_fd);
     if (error > first_closed && ::close_range(first_closed, error - 1, 0) != 0) return false;
     return ::close_range(error + 1, ~0U, 0) == 0;
 }
 
-[[noreturn]] void become_command(const Parameters& parameters, int error_fd) {
+[[noreturn]] void become_command(const Parameters& parameters, const std::vector<int>& kept, int error_fd) {
     const Command& command = parameters.command;
     // This process has one thread, so memory may be allocated after the fork; but before the limits,
     // one of which may forbid it.
     auto environment = command.environment;
     if (command.listen_fds) {
-        environment.push_back(fmt::format("LISTEN_FDS={}", parameters.kept_fds));
+        environment.push_back(fmt::format("LISTEN_FDS={}", kept.size()));
         environment.push_back(fmt::format("LISTEN_PID={}", ::getpid()));
     }
     auto arguments = command.argv;
@@ -127,7 +129,7 @@ bool arrange_descriptors(std::size_t kept, int error_fd) {
     if (::setsid() < 0) fail(error_fd, Stage::session);
     ::umask(022);
     if (!parameters.cgroup.empty()) enter_cgroup(parameters.cgroup);
-    if (!arrange_descriptors(parameters.kept_fds, error_fd)) fail(error_fd, Stage::session);
+    if (!arrange_descriptors(kept, error_fd)) fail(error_fd, Stage::session);
     if (command.priority == Priority::batch) lower_priority();
     const Limits& limits = command.limits;
     if (!limit(RLIMIT_NOFILE, limits.open_files) || !limit(RLIMIT_CORE, limits.core_bytes) ||
@@ -146,17 +148,18 @@ bool arrange_descriptors(std::size_t kept, int error_fd) {
 
 }  // namespace
 
-pid_t launch(const Parameters& parameters) {
+pid_t launch(const Parameters& parameters, const std::vector<int>& kept) {
     std::array<int, 2> ends{};
     if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw system_error("pipe", errno);
     Fd from_child(ends[0]);
-    Fd to_supervisor(ends[1]);
+    Fd to_parent(ends[1]);
+    to_parent = Fd(::fcntl(ends[1], F_DUPFD_CLOEXEC, first_free_fd));
+    if (!to_parent) throw system_error("copy a descriptor", errno);
     const pid_t child = ::fork();
     if (child < 0) throw system_error("fork", errno);
-    if (child == 0) become_command(parameters, to_supervisor.get());
+    if (child == 0) become_command(parameters, kept, to_parent.get());
 
-    to_supervisor.reset();
-    for (std::size_t index = 0; index < parameters.kept_fds; ++index) ::close(first_kept_fd + static_cast<int>(index));
+    to_parent.reset();
     Failure failure;
     ssize_t count = 0;
     do {

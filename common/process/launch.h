@@ -4,16 +4,15 @@
 
 #include <sys/types.h>
 
-#include <optional>
-#include <string>
+#include <vector>
 
 #include "common/process/parameters.h"
 
 namespace baton::process {
 
 /// Forks the command and waits until it is executed. Error, with the step that failed and errno's text, when
-/// it could not be: nothing of it is left then. Only for a single-threaded process with the descriptors that
-/// parameters.h names; those to keep are closed in this process afterwards.
-[[nodiscard]] pid_t launch(const Parameters& parameters);
+/// it could not be: nothing of it is left then. `kept` become 3, 4, … in it: each lies above its target, and they stay
+/// open here. Only for a single-threaded process.
+[[nodiscard]] pid_t launch(const Parameters& parameters, const std::vector<int>& kept);
 
 }  // namespace baton::process

@@ -88,8 +88,8 @@ struct Captured {
 };
 [[nodiscard]] Captured capture(const Command& command, const std::stop_token& stop, std::size_t most_bytes = 1 << 20);
 
-/// To be called first thing in main(), also of a test program: when this process was started as a supervisor
-/// it does that work and never returns.
+/// To be called first thing in main(), also of a test program: when this process was started as a supervisor or as a
+/// holder (hold.h) it does that work and never returns.
 void supervise_if_asked(int argc, char** argv);
 
 /// Ends what the steps of a dead predecessor left behind: every process whose environment holds

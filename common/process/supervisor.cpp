@@ -20,6 +20,7 @@
 #include "common/error.h"
 #include "common/file.h"
 #include "common/process/cgroup.h"
+#include "common/process/hold.h"
 #include "common/process/launch.h"
 #include "common/process/parameters.h"
 #include "common/process/process.h"
@@ -62,7 +63,11 @@ class Supervisor {
         std::string& cgroup = parameters_.cgroup;
         if (!cgroup.empty() && !make_cgroup(cgroup, parameters_.command.priority)) cgroup.clear();
         try {
-            main_ = launch(parameters_);
+            std::vector<int> kept;
+            for (std::size_t index = 0; index < parameters_.kept_fds; ++index)
+                kept.push_back(first_kept_fd + static_cast<int>(index));
+            main_ = launch(parameters_, kept);
+            for (const int fd : kept) ::close(fd);
         } catch (const Error&) {
             if (!cgroup.empty()) end_cgroup(cgroup);
             throw;
@@ -202,6 +207,7 @@ std::string read_parameters() {
 }  // namespace
 
 void supervise_if_asked(int argc, char** argv) {
+    hold_if_asked(argc, argv);
     if (argc != 2 || argv[1] != supervise_argument) return;
     int type = 0;
     socklen_t size = sizeof type;

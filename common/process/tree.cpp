@@ -104,8 +104,6 @@ std::optional<std::uint64_t> stat_field(pid_t pid, std::size_t number) {
     return index < fields.size() ? parse_whole(fields[index]) : std::nullopt;
 }
 
-std::optional<StartTime> start_time_of(pid_t pid) { return stat_field(pid, 22); }
-
 /// The pidfd is opened before the look at the start time, so a stranger with the same id is not hit.
 void signal_found(const std::map<pid_t, StartTime>& found, int signal) {
     for (const auto& [pid, started] : found) {
@@ -128,6 +126,14 @@ std::map<pid_t, StartTime> find_surely(std::string_view entry, std::string_view 
 std::optional<pid_t> parent_of(pid_t pid) {
     const auto parent = stat_field(pid, 4);
     return parent ? std::optional(static_cast<pid_t>(*parent)) : std::nullopt;
+}
+
+std::optional<StartTime> start_time_of(pid_t pid) { return stat_field(pid, 22); }
+
+bool is_zombie(pid_t pid) {
+    const auto stat = read_proc(fmt::format("/proc/{}/stat", pid));
+    const auto name_end = stat.rfind(')');
+    return name_end != std::string::npos && name_end + 2 < stat.size() && stat[name_end + 2] == 'Z';
 }
 
 std::vector<pid_t> descendants(pid_t root) {

@@ -31,6 +31,11 @@ std::size_t kill_descendants(pid_t root);
 /// Clock ticks since boot: together with its id it names a process for good.
 using StartTime = std::uint64_t;
 
+/// None when `pid` is gone.
+[[nodiscard]] std::optional<StartTime> start_time_of(pid_t pid);
+/// It has ended, and its parent has not noticed yet.
+[[nodiscard]] bool is_zombie(pid_t pid);
+
 /// Every process, zombies aside, whose environment holds the entry `entry` (`NAME=value`) and not `unless`
 /// (empty: none), and all descendants of those; but neither this process nor an ancestor of it. As far as
 /// this process may read the environments: root all, others their own.
