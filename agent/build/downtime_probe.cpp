@@ -11,7 +11,6 @@
 #include "common/clock.h"
 #include "common/config/expand.h"
 #include "common/error.h"
-#include "common/net/http_client.h"
 
 namespace baton::build {
 
@@ -23,7 +22,6 @@ constexpr Milliseconds command_interval{500};
 constexpr Milliseconds most_patience{1'000};
 /// An app that takes long to answer is not asked without a pause.
 constexpr Milliseconds least_pause{10};
-constexpr std::uint64_t most_answer_bytes = 1024 * 1024;
 
 }  // namespace
 
@@ -41,16 +39,13 @@ Question question_of(const BuildSpec& spec, const config::Health& health, const 
         const auto asked = std::make_shared<const Asked>(spec, settings, context);
         return {[asked](const std::stop_token& stop) { return asked->check.look(stop).healthy; }, command_interval};
     }
-    net::HttpClientOptions options;
-    options.connect_timeout = options.deadline = std::min(health.timeout, most_patience);
-    options.max_response_bytes = most_answer_bytes;
-    net::HttpRequest request;
-    request.url = config::expand(health.http,
-                                 health_variables(spec, context.commit.empty() ? spec.rollout.commit : context.commit));
-    const auto ask = [client = net::HttpClient(options), request,
-                      expected = health.expect_status](const std::stop_token&) {
+    const auto limit = std::min(health.timeout, most_patience);
+    const auto url = config::expand(
+        health.http,
+        health_variables(spec, context.commit.empty() ? spec.rollout.commit : context.commit, context.port));
+    const auto ask = [limit, url, expected = health.expect_status](const std::stop_token&) {
         try {
-            return client.call(request).status == expected;
+            return ask_address(url, limit).status == expected;
         } catch (const Error& error) {
             if (error.kind() == ErrorKind::invalid) throw;
             return false;

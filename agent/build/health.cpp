@@ -9,7 +9,7 @@
 #include "common/clock.h"
 #include "common/config/expand.h"
 #include "common/error.h"
-#include "common/net/http_client.h"
+#include "common/net/fastcgi.h"
 #include "common/text.h"
 
 namespace baton::build {
@@ -17,6 +17,10 @@ namespace baton::build {
 namespace {
 
 constexpr std::uint64_t most_answer_bytes = 1024 * 1024;
+
+auto variables_of(const BuildSpec& spec, const StepContext& context) {
+    return health_variables(spec, context.commit.empty() ? spec.rollout.commit : context.commit, context.port);
+}
 
 }  // namespace
 
@@ -28,6 +32,16 @@ void pause_for(Milliseconds time, const std::stop_token& stop) {
     if (stop.stop_requested()) throw Error(ErrorKind::cancelled, "cancelled");
 }
 
+net::HttpResponse ask_address(const std::string& url, Milliseconds limit) {
+    if (url.starts_with("fastcgi://")) return net::call_fastcgi(url, limit, most_answer_bytes);
+    net::HttpClientOptions options;
+    options.connect_timeout = options.deadline = limit;
+    options.max_response_bytes = most_answer_bytes;
+    net::HttpRequest request;
+    request.url = url;
+    return net::HttpClient(options).call(request);
+}
+
 HealthCheck::HealthCheck(const BuildSpec& spec, const config::Health& health, StepContext context)
     : spec_(spec), health_(health), context_(std::move(context)) {}
 
@@ -37,15 +51,9 @@ Probe HealthCheck::look(const std::stop_token& stop) const {
 }
 
 Probe HealthCheck::look_http() const {
-    const auto variables = health_variables(spec_, context_.commit.empty() ? spec_.rollout.commit : context_.commit);
-    net::HttpClientOptions options;
-    options.connect_timeout = health_.timeout;
-    options.deadline = health_.timeout;
-    options.max_response_bytes = most_answer_bytes;
-    net::HttpRequest request;
-    request.url = config::expand(health_.http, variables);
+    const auto variables = variables_of(spec_, context_);
     try {
-        const auto answer = net::HttpClient(options).call(request);
+        const auto answer = ask_address(config::expand(health_.http, variables), health_.timeout);
         if (answer.status != health_.expect_status) {
             return {false, fmt::format("status {}, expected {}", answer.status, health_.expect_status)};
         }
@@ -103,14 +111,12 @@ Probe HealthCheck::prove(const std::function<void(const Probe&)>& on_look, const
 
 unsigned HealthCheck::warm_up(const std::stop_token& stop) const {
     unsigned failed = 0;
-    const auto variables = health_variables(spec_, context_.commit.empty() ? spec_.rollout.commit : context_.commit);
+    const auto variables = variables_of(spec_, context_);
     for (const auto& url : health_.warm_up) {
         if (stop.stop_requested()) throw Error(ErrorKind::cancelled, "cancelled");
         try {
-            net::HttpRequest request;
-            request.url = config::expand(url, variables);
-            request.deadline = std::max(health_.timeout, Milliseconds(10'000));
-            if (net::HttpClient().call(request).status >= 500) ++failed;
+            const auto limit = std::max(health_.timeout, Milliseconds(10'000));
+            if (ask_address(config::expand(url, variables), limit).status >= 500) ++failed;
         } catch (const Error&) {
             ++failed;
         }

@@ -9,6 +9,7 @@
 
 #include "agent/build/build.h"
 #include "agent/build/step_environment.h"
+#include "common/net/http_client.h"
 
 namespace baton::build {
 
@@ -41,6 +42,9 @@ class HealthCheck {
     const config::Health& health_;
     StepContext context_;
 };
+
+/// GET of an `http[s]://` or `fastcgi://` address. Errors as net::HttpClient::call.
+[[nodiscard]] net::HttpResponse ask_address(const std::string& url, Milliseconds limit);
 
 /// Waits, but not longer than until `stop`. Error(cancelled) then.
 void pause_for(Milliseconds time, const std::stop_token& stop);

@@ -66,6 +66,8 @@ void add_baton(Environment& environment, const BuildSpec& spec, const StepContex
     environment["BATON_CANARY"] = is_canary(spec) ? "true" : "false";
     if (!context.release.empty()) environment["BATON_RELEASE_DIR"] = context.release.string();
     if (!context.current.empty()) environment["BATON_CURRENT_DIR"] = context.current.string();
+    if (!context.colour.empty()) environment["BATON_COLOR"] = context.colour;
+    if (context.port != 0) environment["BATON_PORT"] = std::to_string(context.port);
     environment["BATON_STEP_OWNER"] = step_owner(*spec.agent);
 }
 
@@ -139,11 +141,14 @@ bool is_canary(const BuildSpec& spec) {
     return place < spec.app->rollout.canary;
 }
 
-std::map<std::string, std::string, std::less<>> health_variables(const BuildSpec& spec, const CommitId& commit) {
-    return {{"NODE_NAME", spec.agent->self.str()},
-            {"NODE_ADDRESS", node_host(spec)},
-            {"APP", spec.app->name.str()},
-            {"GIT_COMMIT", commit.str()}};
+std::map<std::string, std::string, std::less<>> health_variables(const BuildSpec& spec, const CommitId& commit,
+                                                                 unsigned port) {
+    std::map<std::string, std::string, std::less<>> variables{{"NODE_NAME", spec.agent->self.str()},
+                                                              {"NODE_ADDRESS", node_host(spec)},
+                                                              {"APP", spec.app->name.str()},
+                                                              {"GIT_COMMIT", commit.str()}};
+    if (port != 0) variables["PORT"] = std::to_string(port);
+    return variables;
 }
 
 }  // namespace baton::build

@@ -20,6 +20,8 @@ struct StepContext {
     std::filesystem::path current;     ///< BATON_CURRENT_DIR: where the app runs from; empty for a CI job
     std::filesystem::path virtualenv;  ///< its bin/ comes first on PATH; empty: none
     CommitId commit;                   ///< GIT_COMMIT; empty: the rollout's
+    std::string colour;                ///< BATON_COLOR: which of two instances; empty: there is one only
+    unsigned port = 0;                 ///< BATON_PORT: where that one alone can be asked; 0: none
 };
 
 /// `NAME=value` for each, sorted. `extra` (the step's own `env:`) wins over all but the names that identify the
@@ -34,8 +36,10 @@ struct StepContext {
 /// Is this node among the first `canary` ones of the rollout's walk?
 [[nodiscard]] bool is_canary(const BuildSpec& spec);
 
-/// For `${…}` in health checks: NODE_NAME, NODE_ADDRESS (host only), APP, GIT_COMMIT.
+/// For `${…}` in health checks and their like: NODE_NAME, NODE_ADDRESS (host only), APP, GIT_COMMIT, and PORT unless it
+/// is 0.
 [[nodiscard]] std::map<std::string, std::string, std::less<>> health_variables(const BuildSpec& spec,
-                                                                               const CommitId& commit);
+                                                                               const CommitId& commit,
+                                                                               unsigned port = 0);
 
 }  // namespace baton::build
