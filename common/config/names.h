@@ -43,6 +43,11 @@ inline constexpr std::array strategy_names{NameOf<Strategy>{"stop_start", Strate
                                            NameOf<Strategy>{"overlap", Strategy::overlap},
                                            NameOf<Strategy>{"blue_green", Strategy::blue_green}};
 
+inline constexpr std::array stop_signal_names{
+    NameOf<StopSignal>{"SIGTERM", StopSignal::term},  NameOf<StopSignal>{"SIGINT", StopSignal::interrupt},
+    NameOf<StopSignal>{"SIGQUIT", StopSignal::quit},  NameOf<StopSignal>{"SIGHUP", StopSignal::hang_up},
+    NameOf<StopSignal>{"SIGUSR1", StopSignal::user1}, NameOf<StopSignal>{"SIGUSR2", StopSignal::user2}};
+
 /// The word for `value`; every enumerator is in its table.
 template <class Names, class Enum>
 [[nodiscard]] std::string_view name_of(const Names& names, Enum value) {

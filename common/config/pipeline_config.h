@@ -31,14 +31,22 @@ struct Step {
 enum class Publish { symlink, rsync };
 enum class Strategy { stop_start, overlap, blue_green };
 
-/// overlap: the agent holds this listening socket and hands it to the app as LISTEN_FDS.
-/// blue_green: two ports, and how the web server is told.
+/// Asks a held process to finish its requests and end.
+enum class StopSignal { term, interrupt, quit, hang_up, user1, user2 };
+
+/// Of the strategies that run two releases side by side for a while. ${NODE_ADDRESS} ${NODE_NAME} ${APP} may be used in
+/// `listen`, `front` and `upstream_template`.
 struct StrategyOptions {
-    std::string listen;             ///< overlap: `127.0.0.1:9000` or a unix socket's path
-    std::vector<unsigned> ports;    ///< blue_green: exactly two
-    std::string upstream_file;      ///< blue_green: written with the live port, then `reload` runs
+    std::string process;  ///< sh -c, stays in the foreground: held by the agent's holder; empty: restart and stop steps
+    StopSignal stop_signal = StopSignal::term;
+    Milliseconds stop_timeout{30'000};
+    std::string listen;  ///< overlap with `process`: `127.0.0.1:9000` or a unix socket's path, handed on as LISTEN_FDS
+    std::vector<unsigned> ports;  ///< exactly two. blue_green: where each colour listens; overlap with steps: where
+                                  ///< each colour alone can be asked for its health
+    std::string front;              ///< the health address as users reach it; empty: not asked
+    std::string upstream_file;      ///< blue_green: name of a file in deploy_to/shared, written with the live port
     std::string upstream_template;  ///< blue_green: its text; ${PORT} is the live port
-    std::string reload;             ///< blue_green: sh -c
+    std::string reload;             ///< blue_green: sh -c, after it was written
 };
 
 struct Switch {

@@ -5,6 +5,7 @@
 
 #include "common/config/fields.h"
 #include "common/config/load.h"
+#include "common/config/readers.h"
 #include "common/text.h"
 
 namespace baton::config {
@@ -123,48 +124,6 @@ std::vector<Step> read_steps(Fields& fields, Place place) {
     return steps;
 }
 
-void read_options(Fields& over, Switch& target) {
-    const auto* map = over.value("options");
-    StrategyOptions& options = target.options;
-    if (map != nullptr) {
-        Fields fields(*map, "'options'", over.where("options"), over.report());
-        fields.line("listen", options.listen);
-        fields.each("ports", 16, [&](const yaml::Value& item, std::size_t) {
-            const auto port = item.kind == yaml::Kind::scalar ? parse_whole(item.text) : std::nullopt;
-            if (port && *port >= 1 && *port <= 65535) {
-                options.ports.push_back(static_cast<unsigned>(*port));
-            } else {
-                fields.report().fault(
-                    item.at, fmt::format("'ports' must hold numbers of 1 to 65535, got '{}'", shown(item.text)));
-            }
-        });
-        fields.line("upstream_file", options.upstream_file);
-        fields.block("upstream_template", options.upstream_template);
-        fields.block("reload", options.reload);
-        fields.finish();
-        if (!options.listen.empty() && !options.listen.starts_with('/') && !parse_address(options.listen)) {
-            fields.fault("listen", fmt::format("'listen': '{}' is neither host:port nor the absolute path of a socket",
-                                               shown(options.listen)));
-        }
-    }
-    const auto need = [&](bool given, std::string_view key, std::string_view expected) {
-        if (!given) {
-            over.report().fault(map != nullptr ? over.where("options") : over.where("strategy"),
-                                fmt::format("'strategy: {}' needs '{}' in 'options', {}",
-                                            config::name_of(strategy_names, target.strategy), key, expected));
-        }
-    };
-    if (target.strategy == Strategy::overlap)
-        need(!options.listen.empty(), "listen", "the socket that outlives the app");
-    if (target.strategy == Strategy::blue_green) {
-        const bool two = options.ports.size() == 2 && options.ports[0] != options.ports[1];
-        need(two, "ports", fmt::format("exactly two different ones, got {}", options.ports.size()));
-        need(!options.upstream_file.empty(), "upstream_file", "the file that tells the web server the live port");
-        need(!options.upstream_template.empty(), "upstream_template", "its text, with ${PORT}");
-        need(!options.reload.empty(), "reload", "the command with which the web server reads it");
-    }
-}
-
 void read_shared(Fields& over, std::vector<std::string>& shared) {
     over.lines("shared", shared);
     std::set<std::string> seen;
@@ -195,27 +154,19 @@ std::optional<Switch> read_switch(Fields& top) {
     if (fields.has("rsync_to") && over.publish != Publish::rsync)
         fields.fault("rsync_to", "'rsync_to' belongs to 'publish: rsync'");
     fields.choice("strategy", over.strategy, strategy_names);
-    read_options(fields, over);
+    read_strategy_options(fields, over);
     read_shared(fields, over.shared);
     over.stop = read_steps(fields, Place::stop);
     over.restart = read_steps(fields, Place::restart);
     fields.finish();
-    if (over.restart.empty() && over.stop.empty()) {
+    check_strategy(fields, over);
+    if (over.restart.empty() && over.stop.empty() && over.options.process.empty()) {
         fields.warn("restart", "'switch' has no 'restart' step: what runs keeps the old release");
     }
     return over;
 }
 
-void check_health_url(Fields& fields, std::string_view key, const std::string& url, bool two_ports) {
-    std::vector<std::string> known{"NODE_ADDRESS", "NODE_NAME", "APP"};
-    if (two_ports) known.emplace_back("PORT");
-    if (!url.starts_with("http://") && !url.starts_with("https://")) {
-        fields.fault(key, fmt::format("'{}': '{}' is not http:// or https://", key, shown(url)));
-    }
-    fields.check_variables(key, url, known);
-}
-
-std::optional<Health> read_health(Fields& top, bool two_ports) {
+std::optional<Health> read_health(Fields& top, bool beside) {
     if (!top.has("health")) {
         static_cast<void>(top.entry("health"));
         return std::nullopt;
@@ -240,8 +191,12 @@ std::optional<Health> read_health(Fields& top, bool two_ports) {
         fields.fault("expect_status", "'expect_status' belongs to 'http'");
     if (fields.has("command") && fields.has("expect_body"))
         fields.fault("expect_body", "'expect_body' belongs to 'http'");
-    if (!health.http.empty()) check_health_url(fields, "http", health.http, two_ports);
-    for (const auto& url : health.warm_up) check_health_url(fields, "warm_up", url, two_ports);
+    if (!health.http.empty()) check_health_url(fields, "http", health.http, beside);
+    for (const auto& url : health.warm_up) check_health_url(fields, "warm_up", url, beside);
+    if (beside && !health.http.empty() && health.http.find("${PORT}") == std::string::npos) {
+        fields.fault("http",
+                     "'http' must ask at ${PORT}: where the new release is, beside the one that users still see");
+    }
     fields.check_variables("expect_body", health.expect_body, {"GIT_COMMIT"});
     if (health.healthy_deadline <= health.min_healthy_time) {
         fields.fault(fields.has("healthy_deadline") ? "healthy_deadline" : "min_healthy_time",
@@ -264,8 +219,8 @@ Pipeline parse_pipeline(std::string_view text, std::string_view file_name) {
         pipeline.test = read_steps(top, Place::test);
         pipeline.migrate = read_steps(top, Place::migrate);
         pipeline.switch_over = read_switch(top);
-        const bool two_ports = pipeline.switch_over && pipeline.switch_over->strategy == Strategy::blue_green;
-        pipeline.health = read_health(top, two_ports);
+        const bool beside = pipeline.switch_over && pipeline.switch_over->strategy != Strategy::stop_start;
+        pipeline.health = read_health(top, beside);
         top.lines("artifacts", pipeline.artifacts);
         if (pipeline.artifacts.size() > most_patterns)
             top.fault("artifacts", fmt::format("'artifacts' has more than {} patterns", most_patterns));
@@ -276,7 +231,9 @@ Pipeline parse_pipeline(std::string_view text, std::string_view file_name) {
                       "out of service");
         }
         if (!top.has("switch") && top.has("health")) top.warn("health", "'health' is not looked at without 'switch'");
-        if (top.has("switch") && !top.has("health")) {
+        if (beside && !top.has("health")) {
+            top.fault("switch", "this strategy needs 'health': the release before goes when the new one is proved");
+        } else if (top.has("switch") && !top.has("health")) {
             top.warn("switch",
                      "no 'health': a release counts as healthy as soon as its restart steps succeed, and a "
                      "sick one stays");

@@ -242,12 +242,18 @@ void print(Printer& out, const Switch& over) {
     out.choice("strategy", strategy_names, over.strategy);
     if (over.strategy != Strategy::stop_start) {
         out.begin("options");
+        out.text("process", over.options.process);
+        if (!over.options.process.empty()) {
+            out.choice("stop_signal", stop_signal_names, over.options.stop_signal);
+            out.duration("stop_timeout", over.options.stop_timeout);
+        }
         out.text("listen", over.options.listen);
         if (!over.options.ports.empty()) {
             std::vector<std::string> ports;
             for (const unsigned port : over.options.ports) ports.push_back(std::to_string(port));
             out.texts("ports", ports);
         }
+        out.text("front", over.options.front);
         out.text("upstream_file", over.options.upstream_file);
         out.text("upstream_template", over.options.upstream_template);
         out.text("reload", over.options.reload);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 // baton.yaml: what is read, and what whoever may push cannot say.
 #include <catch2/catch.hpp>
+#include <filesystem>
 
 #include "common/config/load.h"
+#include "common/file.h"
 #include "tests/unit/config/samples.h"
 
 using namespace baton;
@@ -34,7 +36,8 @@ TEST_CASE("pipeline: every key of baton.yaml is read") {
     CHECK(test.min_tests == 10U);
     CHECK(pipeline.has_once_steps());
     REQUIRE(pipeline.switch_over.has_value());
-    CHECK(pipeline.switch_over->publish == Publish::rsync);
+    CHECK(pipeline.switch_over->publish == Publish::symlink);
+    CHECK(pipeline.switch_over->options.front == "http://${NODE_ADDRESS}:80/health");
     CHECK(pipeline.switch_over->options.ports == std::vector<unsigned>{8001, 8002});
     CHECK(pipeline.switch_over->restart.at(0).keep_processes);
     CHECK(pipeline.health->http == "http://${NODE_ADDRESS}:${PORT}/health");
@@ -103,9 +106,11 @@ baton.yaml:9:13: 'strategy: blue_green' needs 'ports' in 'options', exactly two 
 baton.yaml:9:13: 'strategy: blue_green' needs 'upstream_file' in 'options', the file that tells the web server the live port
 baton.yaml:9:13: 'strategy: blue_green' needs 'upstream_template' in 'options', its text, with ${PORT}
 baton.yaml:9:13: 'strategy: blue_green' needs 'reload' in 'options', the command with which the web server reads it
+baton.yaml:9:13: 'strategy: blue_green' needs 'process' in 'options', the app's command, or 'restart' and 'stop' steps that start and stop one of two (BATON_COLOR says which)
 baton.yaml:10:3: 'shared' must hold relative paths without '.', '..' and '//', got '../secrets'
 baton.yaml:11:12: 'restart' must be a list, got 'systemctl restart shop' (each item begins with '- ')
-baton.yaml:13:9: 'http': '127.0.0.1/health' is not http:// or https://
+baton.yaml:13:9: 'http': '127.0.0.1/health' is not http://, https:// or fastcgi://
+baton.yaml:13:9: 'http' must ask at ${PORT}: where the new release is, beside the one that users still see
 baton.yaml:14:18: 'expect_status' must be a whole number of 100 to 599, got '99'
 baton.yaml:15:21: 'healthy_deadline' (1m) must be longer than 'min_healthy_time' (2m): nothing could ever be healthy
 baton.yaml:16:3: unknown key 'pasword' in 'health' (known: http, command, expect_status, expect_body, interval, timeout, min_healthy_time, healthy_deadline, warm_up)
@@ -137,6 +142,49 @@ TEST_CASE("pipeline: variables of health are checked where the file is read") {
     CHECK(pipeline_report(head + "  http: http://x/\n  command: true\n").find("either 'http' or 'command'") !=
           std::string::npos);
     CHECK(pipeline_report(head + "  interval: 1s\n").find("'health' has no 'http'") != std::string::npos);
+}
+
+TEST_CASE("pipeline: every recipe of examples/strategies is accepted, without a warning") {
+    unsigned recipes = 0;
+    for (const auto& entry :
+         std::filesystem::directory_iterator(std::filesystem::path(SOURCE_DIR) / "examples/strategies")) {
+        if (entry.path().extension() != ".yaml") continue;
+        INFO(entry.path().string());
+        const auto pipeline = parse_pipeline(read_file(entry.path(), 1 << 20), entry.path().filename().string());
+        CHECK(pipeline.warnings.empty());
+        const auto printed = to_yaml(pipeline);
+        CHECK(to_yaml(parse_pipeline(printed, "printed.yaml")) == printed);
+        ++recipes;
+    }
+    CHECK(recipes == 5);
+}
+
+TEST_CASE("pipeline: a strategy says what it needs, and what it has no use for") {
+    const auto report = [](const std::string& over, const std::string& health = "http: 'http://x:${PORT}/'") {
+        return pipeline_report("switch: {" + over + "}\nhealth: {" + health + "}\n");
+    };
+    const std::string held = "strategy: overlap, options: {listen: '127.0.0.1:80', process: exec x}";
+    CHECK(report(held).empty());
+    CHECK(report("strategy: overlap, options: {process: exec x}").find("needs 'listen'") != std::string::npos);
+    CHECK(report("strategy: overlap, options: {listen: '127.0.0.1:80'}").find("needs 'process'") != std::string::npos);
+    CHECK(report("strategy: overlap, options: {listen: '127.0.0.1:80', process: x --y}").find("'exec'") !=
+          std::string::npos);
+    CHECK(report(held + ", restart: [{run: x}]").find("either 'process'") != std::string::npos);
+    CHECK(report(held + ", publish: rsync").find("side by side") != std::string::npos);
+    CHECK(report(held, "http: http://x:80/").find("${PORT}") != std::string::npos);
+    CHECK(report(held, "command: x").empty());
+    CHECK(pipeline_report("switch: {" + held + "}\n").find("needs 'health'") != std::string::npos);
+    const std::string steps = ", restart: [{run: x}], stop: [{run: y}]";
+    CHECK(report("strategy: overlap, options: {ports: [1, 2]}" + steps).empty());
+    CHECK(report("strategy: overlap, options: {ports: [1, 1]}" + steps).find("needs 'ports'") != std::string::npos);
+    CHECK(report("strategy: overlap, options: {ports: [1, 2]}, restart: [{run: x}]").find("'stop'") !=
+          std::string::npos);
+    const std::string colours =
+        "strategy: blue_green, options: {ports: [1, 2], upstream_template: '${PORT}', reload: r, "
+        "process: exec x, upstream_file: ";
+    CHECK(report(colours + "up.conf}").empty());
+    CHECK(report(colours + "/etc/cron.d/x}").find("name of a file") != std::string::npos);
+    CHECK(report(colours + "../x}").find("name of a file") != std::string::npos);
 }
 
 TEST_CASE("pipeline: what is allowed but hardly meant is warned of") {

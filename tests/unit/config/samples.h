@@ -115,12 +115,12 @@ migrate:
   - run: ./manage.py migrate --noinput
     once: true
 switch:
-  publish: rsync
-  rsync_to: www
+  publish: symlink
   strategy: blue_green
   options:
     ports: [8001, 8002]
-    upstream_file: /etc/nginx/upstream.conf
+    front: http://${NODE_ADDRESS}:80/health
+    upstream_file: upstream.conf
     upstream_template: "server 127.0.0.1:${PORT};"
     reload: nginx -s reload
   shared: [media, var/log]
