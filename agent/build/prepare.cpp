@@ -119,10 +119,6 @@ class Preparation {
                 throw Error(ErrorKind::invalid,
                             fmt::format("app \"{}\" has a switch but no deploy_to", spec_.app->name));
             }
-            if (prepared_.pipeline.switch_over->strategy != config::Strategy::stop_start) {
-                throw Error(ErrorKind::step_failed,
-                            "this agent knows switch.strategy stop_start only; overlap and blue_green come later");
-            }
         }
     }
 

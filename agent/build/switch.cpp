@@ -6,9 +6,11 @@
 
 #include "agent/build/build.h"
 #include "agent/build/build_log.h"
+#include "agent/build/guarded_listener.h"
 #include "agent/build/health.h"
 #include "agent/build/publisher.h"
 #include "agent/build/step_runner.h"
+#include "agent/build/strategy.h"
 #include "agent/build/switch_meter.h"
 #include "agent/build/traffic.h"
 #include "agent/build/virtualenv.h"
@@ -23,54 +25,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// What the listener threw. Not an Error, so that no recovery of the switch takes it for a failure of the app.
-struct ListenerFailed {
-    std::exception_ptr cause;
-};
-
-class GuardedListener final : public Listener {
-  public:
-    explicit GuardedListener(Listener& to) : to_(to) {}
-    void stage_began(wire::Stage stage) override {
-        guard([&] { to_.stage_began(stage); });
-    }
-    void waits_for(const std::string& what) override {
-        guard([&] { to_.waits_for(what); });
-    }
-    void step_ended(const StepRecord& step) override {
-        guard([&] { to_.step_ended(step); });
-    }
-    void tests_read(const TestReport& report) override {
-        guard([&] { to_.tests_read(report); });
-    }
-    void release_made(const fs::path& release) override {
-        guard([&] { to_.release_made(release); });
-    }
-    // Not guarded: what cannot be stored about a migration fails the migration, like any step.
-    void once_started() override { to_.once_started(); }
-    void once_done() override {
-        guard([&] { to_.once_done(); });
-    }
-
-  private:
-    template <class Call>
-    void guard(Call&& call) {
-        try {
-            call();
-        } catch (...) {
-            throw ListenerFailed{std::current_exception()};
-        }
-    }
-    Listener& to_;
-};
-
-/// One release with all that is needed to start, stop and judge it.
-struct Runnable {
-    fs::path release;
-    config::Pipeline pipeline;
-    StepContext context;
-};
-
 class Switcher {
   public:
     Switcher(const BuildSpec& spec, const config::Pipeline& pipeline, const fs::path& release,
@@ -83,7 +37,9 @@ class Switcher {
           runner_(spec, log_, listener),
           publisher_(spec.app->deploy_to, runner_.account()),
           traffic_(make_traffic(spec, log_)),
-          meter_(spec) {
+          meter_(spec),
+          tools_{
+              spec, listener_, log_, runner_, publisher_, meter_, [this](const fs::path& of) { return runnable(of); }} {
         next_ = {release, pipeline, context_of(release, pipeline)};
     }
 
@@ -95,7 +51,8 @@ class Switcher {
             const auto before = publisher_.current();
             had_release = before.has_value();
             known = known && !publisher_.switch_under_way();
-            watch(before ? runnable(*before) : next_);
+            const auto first = before ? runnable(*before) : next_;
+            make_strategy(tools_, first)->watch(first);
         } catch (const Error& error) {
             known = false;
             log_.line(fmt::format("not measured: {}", error.text()));
@@ -121,8 +78,7 @@ class Switcher {
             }
         }
         try {
-            if (!runs_already()) exchange();
-            verify(next_);
+            exchange();
             publisher_.confirm();
         } catch (const std::bad_alloc&) {
             throw;
@@ -130,10 +86,6 @@ class Switcher {
             return restore(error.what());
         }
         return rejoin();
-    }
-
-    void watch(const Runnable& what) {
-        if (what.pipeline.health) meter_.watch(*what.pipeline.health, what.context);
     }
 
     void begin(wire::Stage stage) {
@@ -229,78 +181,27 @@ class Switcher {
 
     void exchange() {
         begin(wire::Stage::switch_over);
-        const auto old = publisher_.current();
+        const auto before = publisher_.previous();
+        std::optional<Runnable> old;
+        if (const auto current = publisher_.current()) old = runnable(*current);
         publisher_.begin_switch(next_.release);
-        if (spec_.service != nullptr) spec_.service->set_healthy(false);
-        meter_.stop();
-        if (old) stop_app(runnable(*old));
-        start(next_);
-    }
-
-    /// A switch that was cut off after its restart, as when the agent deploys itself: what runs says that it is the new
-    /// release, so that restarting it once more would only cut off the next agent. Only an app whose health check
-    /// names its commit can say so.
-    bool runs_already() {
-        const auto& health = next_.pipeline.health;
-        if (!options_.redo || !health || health->expect_body.find("${GIT_COMMIT}") == std::string::npos) return false;
-        if (publisher_.current() != next_.release) return false;
-        const bool runs = HealthCheck(spec_, *health, next_.context).look({}).healthy;
-        if (runs) log_.line("the new release runs already: it is not restarted again");
-        return runs;
-    }
-
-    void stop_app(Runnable what) {
-        what.context.stage = wire::Stage::switch_over;
-        for (const auto& step : what.pipeline.switch_over->stop) {
-            runner_.run(step, what.context, directory_of(what), process::Priority::normal, {});
+        const auto strategy = make_strategy(tools_, next_);
+        if (!strategy->serves_throughout()) set_healthy(false);
+        if (before && *before != next_.release) {
+            if (auto last = runnable(*before); !same_way(last, next_)) {
+                log_.line("another strategy than before: the release before is stopped first");
+                set_healthy(false);
+                meter_.stop();
+                make_strategy(tools_, last)->end(last);
+                old.reset();
+            }
         }
+        strategy->exchange(old, next_, options_.redo);
+        set_healthy(true);
     }
 
-    void start(Runnable& what) {
-        publisher_.publish(what.release, *what.pipeline.switch_over, {});
-        log_.line(fmt::format("current is {}", what.release.filename().string()));
-        what.context.stage = wire::Stage::switch_over;
-        watch(what);
-        for (const auto& step : what.pipeline.switch_over->restart) {
-            runner_.run(step, what.context, directory_of(what), process::Priority::normal, {});
-        }
-        meter_.started();
-    }
-
-    /// Where start and stop steps run: in the release itself, by its real path, so that what they start keeps it from
-    /// being cleared away; with publish: rsync in the fixed directory.
-    fs::path directory_of(const Runnable& what) const {
-        if (what.pipeline.switch_over->publish == config::Publish::symlink) return what.release;
-        const auto live = publisher_.live_directory(*what.pipeline.switch_over);
-        return fs::is_directory(live) ? live : what.release;
-    }
-
-    void verify(Runnable& what) {
-        begin(wire::Stage::verify);
-        what.context.stage = wire::Stage::verify;
-        if (!what.pipeline.health) {
-            log_.line("no health check: taken as healthy");
-            if (spec_.service != nullptr) spec_.service->set_healthy(true);
-            return;
-        }
-        const HealthCheck check(spec_, *what.pipeline.health, what.context);
-        std::string said;
-        bool healthy = false;
-        const auto on_look = [&](const Probe& probe) {
-            if (probe.healthy && !healthy) meter_.healthy();
-            healthy = probe.healthy;
-            const auto now = probe.healthy ? std::string("healthy") : "not healthy: " + probe.reason;
-            if (now != said) log_.line(now);
-            if (now != said) listener_.waits_for(probe.healthy ? "proof of health" : now);
-            said = now;
-            // Told to the load balancer only when proved: a first good answer may be followed by a crash.
-        };
-        const auto proved = check.prove(on_look, {});
-        listener_.waits_for("");
-        if (!proved.healthy) throw Error(ErrorKind::step_failed, proved.reason);
-        const auto cold = check.warm_up({});
-        if (cold > 0) log_.line(fmt::format("{} warm-up requests failed", cold));
-        if (spec_.service != nullptr) spec_.service->set_healthy(true);
+    void set_healthy(bool healthy) {
+        if (spec_.service != nullptr) spec_.service->set_healthy(healthy);
     }
 
     SwitchResult rejoin() {
@@ -343,12 +244,9 @@ class Switcher {
         log_.line(fmt::format("failed: {}", reason));
         try {
             const auto before = publisher_.previous();
-            quieten_failed();
             if (!before) return restore_to_nothing(reason);
             log_.line(fmt::format("putting {} back", before->filename().string()));
-            auto old = runnable(*before);
-            start(old);
-            verify(old);
+            go_back_to(*before);
             publisher_.settle_restored();
         } catch (const std::bad_alloc&) {
             throw;
@@ -362,18 +260,24 @@ class Switcher {
         return {SwitchOutcome::restored, reason};
     }
 
-    /// The failed release's own stop steps. They may well fail, since there may be nothing to stop.
-    void quieten_failed() {
-        try {
-            stop_app(next_);
-        } catch (const Error& error) {
-            log_.line(fmt::format("stopping the failed release: {}", error.text()));
+    void go_back_to(const fs::path& before) {
+        auto old = runnable(before);
+        const auto strategy = make_strategy(tools_, old);
+        if (!strategy->serves_throughout()) set_healthy(false);
+        if (same_way(old, next_)) {
+            strategy->go_back(next_, old);
+        } else {
+            make_strategy(tools_, next_)->end(next_);
+            strategy->exchange(std::nullopt, old, false);
         }
+        set_healthy(true);
     }
 
     /// A first deploy: there is nothing to go back to, and nothing that the load balancer could send requests to. It
     /// is not asked to; the next good release will.
     SwitchResult restore_to_nothing(const std::string& reason) {
+        set_healthy(false);
+        make_strategy(tools_, next_)->end(next_);
         publisher_.unpublish();
         publisher_.settle_restored();
         log_.line("there was no release before: none is current now");
@@ -402,7 +306,8 @@ class Switcher {
     std::unique_ptr<Traffic> traffic_;
     Runnable next_;
     Noticed left_ = Noticed::no;
-    SwitchMeter meter_;  ///< last: its thread asks with what is above
+    SwitchMeter meter_;  ///< its thread asks with what is above
+    SwitchTools tools_;
 };
 
 }  // namespace
@@ -444,7 +349,8 @@ bool healthy_now(const BuildSpec& spec, const config::Pipeline& pipeline, const 
             }
         }
     }
-    const bool healthy = HealthCheck(spec, *pipeline.health, context).look(stop).healthy;
+    const bool there = !pipeline.switch_over || find_serving(spec, *pipeline.switch_over, context);
+    const bool healthy = there && HealthCheck(spec, *pipeline.health, context).look(stop).healthy;
     if (spec.service != nullptr) spec.service->set_healthy(healthy);
     return healthy;
 }

@@ -40,6 +40,8 @@ class SwitchMeter {
     [[nodiscard]] std::optional<DowntimeProbe::Hold> hold();
     void drained();
     void stop();  ///< counts what is in flight, where the configuration names a port
+    /// So many requests were in flight when what served them was stopped all the same.
+    void cut(unsigned requests) { cut_ += requests; }
     void started();
     void healthy();
     void rejoin();

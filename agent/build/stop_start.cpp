@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+// The strategy that everybody has: stop the old, publish, start the new. Users are kept away meanwhile, or see the gap.
+#include "agent/build/stop_start.h"
+
+#include <fmt/format.h>
+
+#include "agent/build/health.h"
+#include "agent/build/proof.h"
+#include "common/error.h"
+
+namespace baton::build {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+class StopStart final : public Strategy {
+  public:
+    explicit StopStart(SwitchTools& tools) : tools_(tools) {}
+
+    void exchange(const std::optional<Runnable>& old, Runnable& next, bool redo) override {
+        if (!(redo && runs_already(next))) {
+            tools_.meter.stop();
+            if (old) stop(*old);
+            start(next);
+        }
+        prove_and_warm(next);
+    }
+
+    void go_back(Runnable& failed, Runnable& before) override {
+        end(failed);
+        start(before);
+        prove_and_warm(before);
+    }
+
+    void end(Runnable& what) override {
+        try {
+            stop(what);
+        } catch (const Error& error) {
+            // There may be nothing to stop.
+            tools_.log.line(fmt::format("stopping {}: {}", what.id(), error.text()));
+        }
+    }
+
+    bool serves_throughout() const override { return false; }
+
+    void watch(const Runnable& what) override {
+        if (what.pipeline.health) tools_.meter.watch(*what.pipeline.health, what.context);
+    }
+
+  private:
+    void stop(Runnable what) {
+        what.context.stage = wire::Stage::switch_over;
+        for (const auto& step : what.how().stop) {
+            tools_.runner.run(step, what.context, directory_of(what), process::Priority::normal, {});
+        }
+    }
+
+    void start(Runnable& what) {
+        tools_.publisher.publish(what.release, what.how(), {});
+        tools_.log.line(fmt::format("current is {}", what.id()));
+        what.context.stage = wire::Stage::switch_over;
+        watch(what);
+        for (const auto& step : what.how().restart) {
+            tools_.runner.run(step, what.context, directory_of(what), process::Priority::normal, {});
+        }
+        tools_.meter.started();
+    }
+
+    void prove_and_warm(Runnable& what) {
+        prove(tools_, what, ProofOf::min_healthy_time);
+        warm_up(tools_, what);
+    }
+
+    /// A switch that was cut off after its restart, as when the agent deploys itself: what runs says that it is the new
+    /// release, so that restarting it once more would only cut off the next agent. Only an app whose health check
+    /// names its commit can say so.
+    bool runs_already(const Runnable& next) {
+        const auto& health = next.pipeline.health;
+        if (!health || health->expect_body.find("${GIT_COMMIT}") == std::string::npos) return false;
+        if (tools_.publisher.current() != next.release) return false;
+        const bool runs = HealthCheck(tools_.spec, *health, next.context).look({}).healthy;
+        if (runs) tools_.log.line("the new release runs already: it is not restarted again");
+        return runs;
+    }
+
+    /// Where start and stop steps run: in the release itself, by its real path, so that what they start keeps it from
+    /// being cleared away; with publish: rsync in the fixed directory.
+    fs::path directory_of(const Runnable& what) const {
+        if (what.how().publish == config::Publish::symlink) return what.release;
+        const auto live = tools_.publisher.live_directory(what.how());
+        return fs::is_directory(live) ? live : what.release;
+    }
+
+    SwitchTools& tools_;
+};
+
+}  // namespace
+
+std::unique_ptr<Strategy> make_stop_start(SwitchTools& tools) { return std::make_unique<StopStart>(tools); }
+
+}  // namespace baton::build
