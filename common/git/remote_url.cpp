@@ -29,6 +29,11 @@ std::string decode(const std::string& text) {
 
 RemoteUrl parse_http(const std::string& url, std::size_t authority) {
     const std::size_t end = std::min(url.find_first_of("/?#", authority), url.size());
+    // Everything behind it would be taken for a query, and the rest of a password for what may be shown.
+    if (end < url.size() && url[end] != '/') {
+        throw Error(ErrorKind::invalid,
+                    "a repository's url has a '?' or '#' before its path; in a user or password write %3F or %23");
+    }
     const std::string whole = url.substr(authority, end - authority);
     const std::size_t at = whole.rfind('@');
     const std::string host = at == std::string::npos ? whole : whole.substr(at + 1);

@@ -156,7 +156,8 @@ TEST_CASE("mirror: a fetch that finds the mirror in use gives up at its deadline
 TEST_CASE("mirror: urls that git would take for an option or a helper program, and bad branches, are refused") {
     const TempDir dir;
     for (const char* url : {"--upload-pack=touch /tmp/x", "-oProxyCommand=x", "ext::sh -c id", "fd::3", "relative/path",
-                            "", "ftp://host/x", "https://", "file://host/x", "https://host/a\nb", "gopher://x/y"}) {
+                            "", "ftp://host/x", "https://", "file://host/x", "https://host/a\nb", "gopher://x/y",
+                            "https://user:pass?word@host/x", "https://user:#1@host/x"}) {
         INFO(url);
         CHECK(error_of([&] { (void)mirror_of(dir, url); }).kind() == ErrorKind::invalid);
     }
