@@ -94,6 +94,13 @@ std::uint16_t bound_port(int fd) {
     return ntohs(address.sin_port);
 }
 
+/// The bytes that say that there is no place, made once: nothing is to be worked out while it is crowded.
+std::string full_answer(const Response& response) {
+    std::string text = fmt::format("HTTP/1.1 {} Service Unavailable\r\nRetry-After: 1\r\n", response.status);
+    for (const auto& [name, value] : response.headers.fields()) text += fmt::format("{}: {}\r\n", name, value);
+    return text + fmt::format("Content-Length: {}\r\nConnection: close\r\n\r\n{}", response.body.size(), response.body);
+}
+
 }  // namespace
 
 class Server::Impl {
@@ -108,6 +115,7 @@ class Server::Impl {
         if (shared_.options.tls) reload_tls();
         listener_ = listen_on(shared_.options.host, shared_.options.port);
         port_ = bound_port(listener_.get());
+        full_ = full_answer(shared_.refusal(503, "too many connections", ""));
         wake_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
         if (!wake_) throw system_error("eventfd", errno);
         acceptor_ = std::jthread([this] { accept_all(); });
@@ -208,10 +216,7 @@ class Server::Impl {
     void refuse(Fd fd) {
         ++shared_.refused_connections;
         if (shared_.options.tls) return;
-        constexpr std::string_view answer =
-            "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Type: text/plain\r\nContent-Length: 21\r\n"
-            "Connection: close\r\n\r\ntoo many connections\n";
-        if (::send(fd.get(), answer.data(), answer.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) return;
+        if (::send(fd.get(), full_.data(), full_.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) return;
         ::shutdown(fd.get(), SHUT_WR);
         if (lingering_.size() >= most_lingering) lingering_.pop_front();
         lingering_.push_back({std::move(fd), net::deadline_in(refused_lingers)});
@@ -234,6 +239,7 @@ class Server::Impl {
     Fd listener_;
     Fd wake_;
     std::uint16_t port_ = 0;
+    std::string full_;                 // what is sent when there is no place; made by start()
     std::deque<Lingering> lingering_;  // the accepting thread's
     std::mutex stop_mutex_;
     bool stopped_ = false;  // under stop_mutex_

@@ -26,7 +26,8 @@ struct ServerLimits {
     std::size_t request_line_bytes = 8 * 1024;  ///< else 414
     std::size_t header_fields = 64;
     std::uint64_t body_bytes = 1024 * 1024;             ///< else 413
-    std::uint64_t all_bodies_bytes = 64 * 1024 * 1024;  ///< held at once by all connections together, else 503
+    std::uint64_t small_body_bytes = 64 * 1024;         ///< what each connection may hold whatever the others do
+    std::uint64_t all_bodies_bytes = 64 * 1024 * 1024;  ///< held beyond that by all connections together, else 503
     Milliseconds header_deadline{5'000};                ///< whole head (and TLS handshake), else 408
     Milliseconds body_deadline{30'000};                 ///< whole body, else 408
     Milliseconds write_deadline{30'000};                ///< for each piece that the client does not take
@@ -45,6 +46,9 @@ struct ServerOptions {
     std::optional<ServerTls> tls;
     /// The body limit for a request of which only the head is known yet; none: limits.body_bytes. Must not throw.
     std::function<std::uint64_t(const Request&)> body_limit;
+    /// Shapes what the server answers by itself (too large, too slow, malformed, too many), as the owner of the path
+    /// would. `target` is empty where none was read. None: plain text. Called from many threads; must not throw.
+    std::function<Response(int status, std::string_view why, std::string_view target)> refusal;
 };
 
 /// Figures since start; `now` ones are momentary.

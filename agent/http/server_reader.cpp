@@ -32,9 +32,23 @@ std::optional<std::size_t> find_head_end(std::string_view text, std::size_t from
     return std::nullopt;
 }
 
+/// The second word of the first line, which may be cut.
+std::string guess_target(std::string_view received) {
+    constexpr std::size_t most_bytes = 512;  // enough to tell whose path it is
+    const std::string_view line = received.substr(0, received.find("\r\n"));
+    const std::size_t first = line.find(' ');
+    if (first == std::string_view::npos) return {};
+    const std::string_view rest = line.substr(first + 1);
+    return std::string(rest.substr(0, std::min(rest.find(' '), most_bytes)));
+}
+
 }  // namespace
 
 void BodyShare::take(std::uint64_t bytes) {
+    const std::uint64_t own = std::min(bytes, spare_);
+    spare_ -= own;
+    bytes -= own;
+    if (bytes == 0) return;
     const std::uint64_t before = shared_.body_bytes.fetch_add(bytes);
     taken_ += bytes;
     if (before + bytes > shared_.options.limits.all_bodies_bytes)
@@ -54,6 +68,18 @@ bool RequestReader::fill(Instant deadline) {
 }
 
 std::optional<RequestHead> RequestReader::read_head(Instant deadline) {
+    target_.clear();
+    try {
+        auto head = read_whole_head(deadline);
+        if (head) target_ = head->request.target;
+        return head;
+    } catch (const Refused&) {
+        target_ = guess_target(buffer_);
+        throw;
+    }
+}
+
+std::optional<RequestHead> RequestReader::read_whole_head(Instant deadline) {
     return in_time([&]() -> std::optional<RequestHead> {
         std::size_t seen = 0;
         for (;;) {

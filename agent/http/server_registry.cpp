@@ -2,6 +2,7 @@
 // Keeping count of connections.
 #include "agent/http/server_registry.h"
 
+#include <algorithm>
 #include <sys/socket.h>
 
 #include "common/net/transport.h"
@@ -12,11 +13,13 @@ namespace {
 
 /// A head takes milliseconds to send. Who needs longer while others wait for a place gives up theirs.
 constexpr Milliseconds slow_head{1'000};
+constexpr Milliseconds slow_body{3'000};
 
 bool can_make_room(const ConnectionRegistry::Entry& entry, Instant now) {
     switch (entry.state) {
         case SessionState::idle: return true;
         case SessionState::reading_head: return now - entry.since > slow_head;
+        case SessionState::reading_body: return now - entry.since > slow_body;
         case SessionState::busy: return false;
     }
     return false;
@@ -30,7 +33,7 @@ bool ConnectionRegistry::admit(int fd, const std::string& address, Handle& handl
     const auto same = addresses_.find(address);
     if (same != addresses_.end() && same->second >= limits_.connections_per_address && !make_room_locked(&address))
         return false;
-    if (counted_ >= limits_.connections && !make_room_locked(nullptr)) return false;
+    if (counted_ >= limits_.connections && !make_room_locked(nullptr) && !thin_crowd_locked(address)) return false;
     // What makes room ends within moments, but it is a thread until then.
     if (entries_.size() >= limits_.connections + limits_.connections / 4 + 1) return false;
     entries_.push_front({fd, address, SessionState::reading_head, net::steady_now(), false});
@@ -45,6 +48,21 @@ bool ConnectionRegistry::make_room_locked(const std::string* address) {
     for (auto entry = entries_.rbegin(); entry != entries_.rend(); ++entry) {
         const bool eligible = !entry->making_room && (address == nullptr || entry->address == *address);
         if (!eligible || !can_make_room(*entry, now)) continue;
+        ::shutdown(entry->fd, SHUT_RDWR);
+        uncount_locked(*entry);
+        return true;
+    }
+    return false;
+}
+
+bool ConnectionRegistry::thin_crowd_locked(const std::string& newcomer) {
+    const auto crowd = std::ranges::max_element(addresses_, {}, [](const auto& entry) { return entry.second; });
+    const auto own = addresses_.find(newcomer);
+    const std::size_t has = own == addresses_.end() ? 0 : own->second;
+    // Who has many places gives one up to who has few, even if it has only just come.
+    if (crowd == addresses_.end() || crowd->second < 2 * (has + 1)) return false;
+    for (auto entry = entries_.rbegin(); entry != entries_.rend(); ++entry) {
+        if (entry->making_room || entry->address != crowd->first || entry->state == SessionState::busy) continue;
         ::shutdown(entry->fd, SHUT_RDWR);
         uncount_locked(*entry);
         return true;

@@ -37,6 +37,8 @@ class ConnectionRegistry {
 
   private:
     [[nodiscard]] bool make_room_locked(const std::string* address);
+    /// Ends a connection that serves no request, of the address that has the most, when `newcomer` has far fewer.
+    [[nodiscard]] bool thin_crowd_locked(const std::string& newcomer);
     void uncount_locked(Entry& entry);
 
     const ServerLimits& limits_;

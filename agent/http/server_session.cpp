@@ -42,7 +42,10 @@ class SessionStream final : public httplib::Stream {
     [[nodiscard]] bool flush() {
         if (failed_) return false;
         try {
-            transport_.write_all(unsent_, net::deadline_in(write_deadline_));
+            // A deadline a piece: who reads slowly gets all of it, who reads nothing is given up.
+            constexpr std::size_t piece_bytes = 256 * 1024;
+            for (std::string_view rest = unsent_; !rest.empty(); rest.remove_prefix(std::min(rest.size(), piece_bytes)))
+                transport_.write_all(rest.substr(0, piece_bytes), net::deadline_in(write_deadline_));
             unsent_.clear();
             return true;
         } catch (const Error&) {
@@ -166,8 +169,9 @@ class Session final : private httplib::Server {
         try {
             auto head = next_head(first);
             if (!head) return false;
-            enter_(SessionState::busy);
+            if (head->chunked || head->content_length.value_or(0) > 0) enter_(SessionState::reading_body);
             reader_.read_body(*head, share);
+            enter_(SessionState::busy);
             keep = head->keep_alive && !last && !shared_.stop.stop_requested();
             method_ = head->request.method;
             chunks_understood_ = head->chunks_understood;
@@ -181,7 +185,7 @@ class Session final : private httplib::Server {
             enter_(SessionState::busy);
             method_ = "GET";
             chunks_understood_ = true;
-            answer_ = Response::error(refused.status, refused.why);
+            answer_ = shared_.refusal(refused.status, refused.why, reader_.target());
             if (refused.status == 405) answer_->headers.set("Allow", "GET, HEAD, POST");
         }
         stream_.offer(fmt::format("{} / HTTP/1.1\r\n{}\r\n", method_, keep ? "" : "Connection: close\r\n"));
@@ -204,7 +208,10 @@ class Session final : private httplib::Server {
 
     /// Called by httplib once it has read the canonical head.
     void respond(httplib::Response& out) {
-        Response answer = answer_ ? std::move(*answer_) : handle();
+        fill_in(out, answer_ ? std::move(*answer_) : handle());
+    }
+
+    void fill_in(httplib::Response& out, Response answer) {
         out.status = answer.status;
         std::string type;
         for (const auto& [name, value] : answer.headers.fields()) {
@@ -256,9 +263,10 @@ class Session final : private httplib::Server {
     void start_stream(httplib::Response& out, const std::string& type, StreamFunction function) {
         auto place = std::make_shared<StreamPlace>(shared_);
         if (!place->taken()) {
-            out.status = 503;
-            out.headers.emplace("Retry-After", "5");
-            out.set_content("too many followers, try again later\n", "text/plain;charset=UTF-8");
+            Response full = shared_.refusal(503, "too many followers, try again later", reader_.target());
+            full.headers.set("Retry-After", "5");
+            out.headers.clear();
+            fill_in(out, std::move(full));
             return;
         }
         auto provider = [this, place, run = std::move(function)](size_t, httplib::DataSink& sink) {

@@ -14,7 +14,7 @@
 namespace baton::http {
 
 /// Where a connection stands, for the choice of the one that makes room for another.
-enum class SessionState { reading_head, idle, busy };
+enum class SessionState { reading_head, reading_body, idle, busy };
 
 /// Metrics and shared budgets; lives longer than every session.
 struct ServerShared {
@@ -27,7 +27,11 @@ struct ServerShared {
     std::atomic<std::uint64_t> refused_requests{0};
     std::atomic<std::uint64_t> handler_failures{0};
     std::atomic<std::uint64_t> streams{0};
-    std::atomic<std::uint64_t> body_bytes{0};  ///< held now by all sessions
+    std::atomic<std::uint64_t> body_bytes{0};  ///< held now by all sessions, beyond what each may hold anyway
+
+    [[nodiscard]] Response refusal(int status, std::string_view why, std::string_view target) const {
+        return options.refusal ? options.refusal(status, why, target) : Response::error(status, why);
+    }
 };
 
 /// Serves `fd` (non-blocking, stays the caller's) until the client leaves, misbehaves or the server stops.
