@@ -2,6 +2,9 @@
 // Who may what.
 #include "agent/http/access.h"
 
+#include <algorithm>
+#include <arpa/inet.h>
+#include <array>
 #include <fmt/format.h>
 
 #include "common/digest.h"
@@ -12,9 +15,24 @@
 
 namespace baton::http {
 
+namespace {
+
+/// To check a signature of so much costs nothing.
+constexpr std::size_t cheap_body_bytes = 64UL * 1024;
+
+/// The address, or an IPv6 address's network: a host has 2^64 of those.
+std::string network_of(const std::string& address) {
+    std::array<unsigned char, 16> bytes{};
+    if (::inet_pton(AF_INET6, address.c_str(), bytes.data()) != 1) return address;
+    constexpr std::size_t network_bytes = 8;
+    return std::string(bytes.begin(), bytes.begin() + network_bytes);
+}
+
+}  // namespace
+
 void FailureBrake::check(const std::string& address) {
     const std::lock_guard lock(mutex_);
-    const auto it = counts_.find(address);
+    const auto it = counts_.find(network_of(address));
     if (it == counts_.end()) return;
     if (clock_.now() - it->second.since >= window) {
         counts_.erase(it);
@@ -28,9 +46,15 @@ void FailureBrake::check(const std::string& address) {
 void FailureBrake::failed(const std::string& address) {
     const std::lock_guard lock(mutex_);
     ++total_;
-    if (counts_.size() >= most_addresses) counts_.clear();
-    auto& count = counts_[address];
-    if (count.failures == 0) count.since = clock_.now();
+    const Instant now = clock_.now();
+    if (counts_.size() >= most_addresses) {
+        std::erase_if(counts_, [&](const auto& entry) { return now - entry.second.since >= window; });
+        // All of them are recent: the oldest goes, or a crowd could wipe the memory of all.
+        if (counts_.size() >= most_addresses) counts_.erase(std::ranges::min_element(counts_, {}, since_of));
+    }
+    auto& count = counts_[network_of(address)];
+    if (now - count.since >= window) count = {};
+    if (count.failures == 0) count.since = now;
     ++count.failures;
 }
 
@@ -63,7 +87,9 @@ std::optional<config::Token> Access::token_of(const Request& request) {
 Principal Access::identify(const Request& request) {
     Principal principal;
     if (net::is_signed(request.headers)) {
-        brake_.check(request.remote_address);
+        // A signature cannot be guessed. So a peer's is looked at whoever else has failed at its address, or a program
+        // on its machine could keep it from its chain; only what costs time to look at is held back.
+        if (request.body.size() > cheap_body_bytes) brake_.check(request.remote_address);
         try {
             const NodeName peer = verifier_.verify(request.method, request.target, request.body, request.headers);
             if (config_.find_node(peer) == nullptr) {

@@ -43,6 +43,7 @@ class FailureBrake {
         unsigned failures = 0;
         Instant since{};
     };
+    static Instant since_of(const std::pair<const std::string, Count>& entry) { return entry.second.since; }
     const Clock& clock_;
     mutable std::mutex mutex_;
     std::map<std::string, Count> counts_;

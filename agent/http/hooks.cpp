@@ -3,6 +3,7 @@
 #include "agent/http/hooks.h"
 
 #include <algorithm>
+#include <array>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -16,7 +17,35 @@ namespace baton::http {
 namespace {
 
 constexpr std::size_t most_deliveries = 10'000;
+constexpr Milliseconds deliveries_kept{3'600'000};  // who delivers again after an hour means it
+/// To check a signature of so much costs nothing; for more, an address must not have failed too often.
+constexpr std::size_t cheap_body_bytes = 64UL * 1024;
 
+/// Where Jenkins' plugins take a forge's events for all jobs; the forge's own secret proves them.
+struct SharedPath {
+    std::string_view first;
+    std::string_view second;  ///< empty: anything
+};
+constexpr std::array shared_paths{SharedPath{"github-webhook", ""}, SharedPath{"gitea-webhook", "post"},
+                                  SharedPath{"gitlab-webhook", "post"}, SharedPath{"bitbucket-hook", ""},
+                                  SharedPath{"bitbucket-scmsource-hook", "notify"}};
+
+bool is(const Request& request, std::size_t at, std::string_view segment) {
+    return request.path.size() > at && request.path[at] == segment;
+}
+
+bool is_shared_path(const Request& request) {
+    return std::ranges::any_of(shared_paths, [&](const SharedPath& path) {
+        return is(request, 0, path.first) && (path.second.empty() || is(request, 1, path.second));
+    });
+}
+
+bool names_app(const Request& request) {
+    return ((is(request, 0, "webhook") || is(request, 0, "project")) && request.path.size() == 2) ||
+           is(request, 0, "gogs-webhook");
+}
+
+/// As the others, without saying so before: a secret file that cannot be read is the operator's to know.
 std::vector<std::string> secrets_of(const config::App& app) {
     std::vector<std::string> secrets;
     for (const auto& file : app.triggers.webhook_secret_files) secrets.push_back(read_secret_file(file));
@@ -29,96 +58,144 @@ bool touches_branch(const net::PushEvent& event, const config::App& app) {
     });
 }
 
+Response only_post() {
+    Response response = Response::error(405, "Method must be POST");
+    response.headers.set("Allow", "POST");
+    return response;
+}
+
 }  // namespace
+
+bool Hooks::takes_payload(const Request& head) { return names_app(head) || is_shared_path(head); }
+
+std::optional<Response> Hooks::handle(const Request& request) {
+    if (is(request, 0, "git") && is(request, 1, "notifyCommit")) return notify_commit(request);
+    if (is(request, 0, "generic-webhook-trigger") && is(request, 1, "invoke")) return generic(request);
+    if (!takes_payload(request)) return std::nullopt;
+    if (request.method != "POST") return only_post();
+    if (is(request, 0, "webhook")) {
+        const Verdict verdict = of_app(AppName(request.path[1]), request);
+        return Response::json(
+            {{"triggered", verdict.triggered}, {"message", verdict.why}, {"queue_id", verdict.queue_id}},
+            verdict.triggered ? 202 : 200);
+    }
+    if (names_app(request)) {
+        const bool gogs = is(request, 0, "gogs-webhook");
+        (void)of_app(AppName(gogs ? request.arg("job").value_or("") : request.path[1]), request);
+        return Response::text("");
+    }
+    const bool github = is(request, 0, "github-webhook");
+    if (github && !request.headers.find("X-GitHub-Event")) {
+        throw Error(ErrorKind::invalid, "X-GitHub-Event is missing");
+    }
+    return of_any_app(request, github ? ErrorKind::invalid : ErrorKind::unauthorized);
+}
 
 bool Hooks::seen(const std::string& delivery) {
     const std::lock_guard lock(mutex_);
-    if (!deliveries_.insert(delivery).second) return true;
-    order_.push_back(delivery);
+    const auto it = deliveries_.find(delivery);
+    return it != deliveries_.end() && clock_.now() - it->second < deliveries_kept;
+}
+
+void Hooks::remember(std::string delivery) {
+    const std::lock_guard lock(mutex_);
+    if (!deliveries_.insert_or_assign(delivery, clock_.now()).second) return;
+    order_.push_back(std::move(delivery));
     if (order_.size() > most_deliveries) {
         deliveries_.erase(order_.front());
         order_.pop_front();
     }
-    return false;
 }
 
 std::uint64_t Hooks::look(const config::App& app, const std::string& text, const std::string& who,
                           const Request& request) {
     operations::TriggerRequest trigger;
     trigger.cause = {wire::CauseKind::webhook, text, who, request.remote_address};
-    return operations_.trigger(app.name, trigger, {who.empty() ? "webhook" : who, request.remote_address}).id;
+    // Whoever pushed is the payload's word; what asked is the hook.
+    return operations_.trigger(app.name, trigger, {"webhook", request.remote_address}).id;
 }
 
 Hooks::Verdict Hooks::push(const config::App& app, const net::PushEvent& event, const Request& request) {
     if (event.is_ping) return {false, "pong", 0};
-    if (!event.is_push) return {false, "not a push", 0};
-    if (!touches_branch(event, app)) return {false, fmt::format("nothing of branch {}", app.branch), 0};
-    if (!event.delivery_id.empty() && seen(fmt::format("{}:{}", app.name, event.delivery_id)))
-        return {false, "delivered before", 0};
+    // A sender that is no forge says in its own words that something is new; its signature is all that is needed.
+    const bool forge = event.forge != net::Forge::unknown;
+    if (forge && !event.is_push) return {false, "not a push", 0};
+    if (forge && !touches_branch(event, app)) return {false, fmt::format("nothing of branch {}", app.branch), 0};
+    const std::string delivery = fmt::format("{}:{}", app.name, event.delivery_id);
+    if (!event.delivery_id.empty() && seen(delivery)) return {false, "delivered before", 0};
     const std::string by = event.pusher.empty() ? "" : fmt::format(" by {}", first_line(event.pusher, 100));
-    const std::string forge = event.forge == net::Forge::github      ? "GitHub"
-                              : event.forge == net::Forge::gitlab    ? "GitLab"
-                              : event.forge == net::Forge::gitea     ? "Gitea"
-                              : event.forge == net::Forge::bitbucket ? "Bitbucket"
-                                                                     : "webhook";
-    return {true, "", look(app, fmt::format("Started by {} push{}", forge, by), event.pusher, request)};
+    const std::string text =
+        forge ? fmt::format("Started by {} push{}", net::to_text(event.forge), by) : "Started by a webhook";
+    const auto id = look(app, text, event.pusher, request);
+    // Only now: one that could not be queued may be delivered again.
+    if (!event.delivery_id.empty()) remember(delivery);
+    return {true, "", id};
 }
 
-Response Hooks::webhook(const AppName& name, const Request& request) {
-    const auto it = config_.apps.find(name);
-    access_.brake().check(request.remote_address);
+void Hooks::refuse_floods(const Request& request) {
+    // A signature cannot be guessed, so a wrong one before must not keep a right one out: forges deliver for many
+    // from one address. What is compared as it stands can be tried out, and large bodies cost time.
+    const bool token = request.headers.find("X-Gitlab-Token") || request.headers.find("Authorization");
+    if (token || request.body.size() > cheap_body_bytes) access_.brake().check(request.remote_address);
+}
+
+bool Hooks::proved(const config::App& app, const Request& request, std::string& why) {
+    if (app.triggers.webhook_secret_files.empty()) {
+        why = "the app has no webhook_secret_file";
+        return false;
+    }
     try {
-        // An unknown app, one without a secret and a wrong signature look the same to a stranger.
-        if (it == config_.apps.end() || it->second.triggers.webhook_secret_files.empty()) {
-            throw Error(ErrorKind::unauthorized, "the signature does not fit");
-        }
-        (void)net::verify_webhook(request.headers, request.body, secrets_of(it->second), clock_.wall());
+        (void)net::verify_webhook(request.headers, request.body, secrets_of(app), clock_.wall());
+        return true;
     } catch (const Error& error) {
-        access_.brake().failed(request.remote_address);
-        log::warning("webhook", "refused",
-                     {{"app", name}, {"address", request.remote_address}, {"reason", error.text()}});
-        throw;
+        why = error.text();
+        return false;
+    }
+}
+
+void Hooks::refused(const std::string& app, const Request& request, const std::string& why, ErrorKind refusal) {
+    access_.brake().failed(request.remote_address);
+    log::warning("webhook", "refused", {{"app", app}, {"address", request.remote_address}, {"reason", why}});
+    // An unknown app, one without a secret and a wrong signature look the same to a stranger.
+    throw Error(refusal, "the webhook's signature is missing or does not fit; the agent's log tells more");
+}
+
+Hooks::Verdict Hooks::of_app(const AppName& name, const Request& request) {
+    refuse_floods(request);
+    const auto it = config_.apps.find(name);
+    if (it == config_.apps.end()) refused(name.str(), request, "there is no such app");
+    const config::App& app = it->second;
+    std::string why;
+    if (!proved(app, request, why)) {
+        // GitLab and others can be told to log in instead, in the hook's URL.
+        const bool credentials = request.headers.find("Authorization").has_value();
+        if (!credentials) refused(name.str(), request, why);
+        access_.require(access_.identify(request), config::Role::trigger);
     }
     const auto event = net::parse_push_event(request.headers, request.body);
-    if (event.is_push && !event.repository_urls.empty() && !net::names_repository(event, it->second.repository)) {
+    if (event.is_push && !event.repository_urls.empty() && !net::names_repository(event, app.repository)) {
         throw Error(ErrorKind::invalid, fmt::format("this hook is of another repository than {}'s", name));
     }
-    const auto verdict = push(it->second, event, request);
-    return Response::json({{"triggered", verdict.triggered}, {"message", verdict.why}, {"queue_id", verdict.queue_id}},
-                          verdict.triggered ? 202 : 200);
+    return push(app, event, request);
 }
 
-Response Hooks::github(const Request& request) {
-    if (request.method != "POST") {
-        Response response = Response::error(405, "Method must be POST");
-        response.headers.set("Allow", "POST");
-        return response;
-    }
-    if (!request.headers.find("X-GitHub-Event")) throw Error(ErrorKind::invalid, "X-GitHub-Event is missing");
-    access_.brake().check(request.remote_address);
-    std::vector<const config::App*> proved;
+Response Hooks::of_any_app(const Request& request, ErrorKind refusal) {
+    refuse_floods(request);
+    std::vector<const config::App*> trusting;
+    std::string why = "no app has a webhook_secret_file";
     for (const auto& [name, app] : config_.apps) {
-        if (app.triggers.webhook_secret_files.empty()) continue;
-        try {
-            (void)net::verify_webhook(request.headers, request.body, secrets_of(app), clock_.wall());
-            proved.push_back(&app);
-        } catch (const Error& error) {
-            if (error.kind() != ErrorKind::unauthorized) throw;
-        }
+        if (!app.triggers.webhook_secret_files.empty() && proved(app, request, why)) trusting.push_back(&app);
     }
-    if (proved.empty()) {
-        access_.brake().failed(request.remote_address);
-        log::warning("webhook", "refused", {{"address", request.remote_address}, {"reason", "no app's secret fits"}});
-        throw Error(ErrorKind::invalid, "the signature does not fit");
-    }
+    if (trusting.empty()) refused("any", request, why, refusal);
     const auto event = net::parse_push_event(request.headers, request.body);
-    for (const auto* app : proved) {
-        if (event.is_ping || net::names_repository(event, app->repository)) (void)push(*app, event, request);
+    for (const auto* app : trusting) {
+        if (net::names_repository(event, app->repository)) (void)push(*app, event, request);
     }
     return Response::text("");
 }
 
 Response Hooks::notify_commit(const Request& request) {
+    if (request.method != "GET" && request.method != "HEAD" && request.method != "POST") return only_post();
     const auto url = request.arg("url");
     const auto token = request.arg("token");
     access_.brake().check(request.remote_address);
@@ -128,6 +205,7 @@ Response Hooks::notify_commit(const Request& request) {
     }
     bool known_token = false;
     std::vector<std::string> lines;
+    constexpr std::size_t most_told = 10;
     Response response = Response::text("");
     const std::string wanted = request.arg("branches").value_or("");
     for (const auto& [name, app] : config_.apps) {
@@ -143,7 +221,9 @@ Response Hooks::notify_commit(const Request& request) {
         }
         (void)look(app, "Started by an SCM change", "notifyCommit", request);
         lines.push_back(fmt::format("Scheduled polling of {}", name));
-        response.headers.add("Triggered", fmt::format("{}/job/{}/", request.base_url(), name));
+        if (lines.size() <= most_told) {
+            response.headers.add("Triggered", fmt::format("{}/job/{}/", request.base_url(), name));
+        }
     }
     if (!known_token) {
         access_.brake().failed(request.remote_address);

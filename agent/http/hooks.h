@@ -5,8 +5,11 @@
 
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <string>
-#include <unordered_set>
+#include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "agent/http/access.h"
 #include "agent/http/message.h"
@@ -21,14 +24,11 @@ class Hooks {
     Hooks(operations::Operations& operations, const config::AgentConfig& config, Access& access, const Clock& clock)
         : operations_(operations), config_(config), access_(access), clock_(clock) {}
 
-    /// `POST /webhook/APP`
-    [[nodiscard]] Response webhook(const AppName& app, const Request& request);
-    /// `POST /github-webhook/`: every app whose repository and secret fit.
-    [[nodiscard]] Response github(const Request& request);
-    /// `GET|POST /git/notifyCommit?url=…&token=…`
-    [[nodiscard]] Response notify_commit(const Request& request);
-    /// `/generic-webhook-trigger/invoke?token=…`
-    [[nodiscard]] Response generic(const Request& request);
+    /// Answers what is a hook's path; none for any other. Hooks prove themselves: nobody else needs to look at the
+    /// request's credentials before.
+    [[nodiscard]] std::optional<Response> handle(const Request& request);
+    /// Whether a request's path, of which only the head is known yet, is one that forges post payloads to.
+    [[nodiscard]] static bool takes_payload(const Request& head);
 
   private:
     struct Verdict {
@@ -36,18 +36,32 @@ class Hooks {
         std::string why;  ///< for the sender's log
         std::uint64_t queue_id = 0;
     };
+    /// `/webhook/APP`, `/project/APP`, `/gogs-webhook/?job=APP`: the path names the app.
+    [[nodiscard]] Verdict of_app(const AppName& app, const Request& request);
+    /// Every app whose secret and repository fit; `refusal` is what the plugin whose path it is answers else.
+    [[nodiscard]] Response of_any_app(const Request& request, ErrorKind refusal);
+    /// `GET|POST /git/notifyCommit?url=…&token=…`
+    [[nodiscard]] Response notify_commit(const Request& request);
+    /// `/generic-webhook-trigger/invoke?token=…`
+    [[nodiscard]] Response generic(const Request& request);
+
+    void refuse_floods(const Request& request);
+    [[nodiscard]] bool proved(const config::App& app, const Request& request, std::string& why);
+    [[noreturn]] void refused(const std::string& app, const Request& request, const std::string& why,
+                              ErrorKind refusal = ErrorKind::unauthorized);
     [[nodiscard]] Verdict push(const config::App& app, const net::PushEvent& event, const Request& request);
     [[nodiscard]] std::uint64_t look(const config::App& app, const std::string& text, const std::string& who,
                                      const Request& request);
     [[nodiscard]] bool seen(const std::string& delivery);
+    void remember(std::string delivery);
 
     operations::Operations& operations_;
     const config::AgentConfig& config_;
     Access& access_;
     const Clock& clock_;
     std::mutex mutex_;
-    std::unordered_set<std::string>
-        deliveries_;  // under mutex_: what was delivered lately, so that a repeat is dropped
+    // What was delivered lately, and when, so that a repeat is dropped; both under mutex_, order_ oldest first.
+    std::unordered_map<std::string, Instant> deliveries_;
     std::deque<std::string> order_;
 };
 

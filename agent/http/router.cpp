@@ -35,6 +35,18 @@ Response error_response(const Request& request, const Error& error) {
     return response;
 }
 
+/// The word for a status that the server gives by itself.
+ErrorKind kind_of(int status) {
+    switch (status) {
+        case 408: return ErrorKind::timeout;
+        case 413:
+        case 414:
+        case 431: return ErrorKind::too_large;
+        case 503: return ErrorKind::busy;
+        default: return ErrorKind::invalid;
+    }
+}
+
 }  // namespace
 
 Router::Router(operations::Operations& operations, operations::Peers& peers, operations::Service& service,
@@ -51,7 +63,7 @@ Router::Router(operations::Operations& operations, operations::Peers& peers, ope
       session_(to_hex(random_bytes(4))) {}
 
 std::uint64_t Router::body_limit(const Request& head) {
-    if (is(head, 0, "webhook") || is(head, 0, "github-webhook")) return hook_body_bytes;
+    if (Hooks::takes_payload(head)) return hook_body_bytes;
     if (net::is_signed(head.headers)) return peer_body_bytes;
     return plain_body_bytes;
 }
@@ -66,16 +78,29 @@ Response Router::handle(Request&& request) {
         log::error("http", "a handler failed", {{"method", request.method}, {"reason", fault.what()}});
         response = Response::json_error(ErrorKind::internal, "the agent failed to answer; its log says why");
     }
+    mark(response);
+    return response;
+}
+
+Response Router::refusal(int status, std::string_view why, std::string_view target) const {
+    const bool json = target.starts_with("/api/v1") || target.starts_with("/peer/");
+    Response response = json ? Response::json_error(kind_of(status), why) : Response::error(status, why);
+    response.status = status;
+    mark(response);
+    return response;
+}
+
+void Router::mark(Response& response) const {
     response.headers.set("X-Jenkins", jenkins_version);
     response.headers.set("X-Jenkins-Session", session_);
     response.headers.set("X-Content-Type-Options", "nosniff");
     response.headers.set("X-Frame-Options", "deny");
-    return response;
 }
 
 Response Router::route(const Request& request) {
     if (is(request, 0, "healthz")) return Response::text("ok\n");
     if (is(request, 0, "health") && request.path.size() == 2) return health(AppName(request.path[1]), request);
+    if (auto response = hooks_.handle(request)) return std::move(*response);
     const Principal principal = access_.identify(request);
     if (is(request, 0, "peer")) return handle_peer(peers_, access_.require_peer(principal), request);
     if (is(request, 0, "job") && is(request, 2, "build") && principal.peer && request.method == "POST") {
@@ -98,12 +123,6 @@ Response Router::route_known(const Request& request, const Principal& principal)
     if (is(request, 0, "buildByToken") && is(request, 1, "buildWithParameters")) {
         return remote_trigger_.build_by_token(Parameters::from_arguments, request);
     }
-    if (is(request, 0, "webhook") && request.path.size() == 2 && request.method == "POST") {
-        return hooks_.webhook(AppName(request.path[1]), request);
-    }
-    if (is(request, 0, "github-webhook")) return hooks_.github(request);
-    if (is(request, 0, "git") && is(request, 1, "notifyCommit")) return hooks_.notify_commit(request);
-    if (is(request, 0, "generic-webhook-trigger") && is(request, 1, "invoke")) return hooks_.generic(request);
     if (is(request, 0, "api") && is(request, 1, "v1")) return api_.handle(request, principal);
     if (is(request, 0, "metrics")) {
         access_.require(principal, config::Role::read);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "agent/http/access.h"
 #include "agent/http/api.h"
@@ -30,7 +31,11 @@ class Router {
     /// The body limit for a request of which only the head is known.
     [[nodiscard]] static std::uint64_t body_limit(const Request& head);
 
+    /// The shape of what the server refuses before there is a request: see ServerOptions::refusal.
+    [[nodiscard]] Response refusal(int status, std::string_view why, std::string_view target) const;
+
   private:
+    void mark(Response& response) const;
     [[nodiscard]] Response route(const Request& request);
     [[nodiscard]] Response route_known(const Request& request, const Principal& principal);
     [[nodiscard]] Response health(const AppName& app, const Request& request);

@@ -53,7 +53,8 @@ std::string percent_decode(std::string_view text, Plus plus) {
         Poco::URI::decode(encoded, decoded, false);
         return decoded;
     } catch (const Poco::Exception&) {
-        throw Error(ErrorKind::invalid, fmt::format("'{}' is not percent-encoded", escape_control(text.substr(0, 80))));
+        // Not repeated: what is malformed may be a token.
+        throw Error(ErrorKind::invalid, "a '%' is not followed by two hexadecimal digits");
     }
 }
 

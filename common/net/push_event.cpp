@@ -75,6 +75,9 @@ void read_github(PushEvent& event, const json::Value& payload) {
 }
 
 void read_gitlab(PushEvent& event, const json::Value& payload) {
+    // System hooks of a whole GitLab name the event in the payload only.
+    const std::string kind = text_at(&payload, "object_kind");
+    if (event.event == "System Hook") event.is_push = kind == "push" || kind == "tag_push";
     add_urls(event, object_at(payload, "project"), {"git_http_url", "git_ssh_url", "web_url", "http_url", "ssh_url"});
     add_urls(event, object_at(payload, "repository"), {"git_http_url", "git_ssh_url", "homepage", "url"});
     event.pusher = text_at(&payload, "user_username");
@@ -156,6 +159,8 @@ PushEvent identify(const HeaderList& headers) {
         event.delivery_id = first({"X-Request-UUID"});
         event.is_ping = event.event == "diagnostics:ping";
         event.is_push = event.event == "repo:push";
+    } else {
+        event.delivery_id = first({"webhook-id"});
     }
     return event;
 }
@@ -175,6 +180,7 @@ std::string_view to_text(Forge forge) {
 
 PushEvent parse_push_event(const HeaderList& headers, std::string_view body) {
     PushEvent event = identify(headers);
+    if (event.forge == Forge::unknown) return event;
     return with_context(fmt::format("{} payload", to_text(event.forge)), [&] {
         const json::Value payload = payload_of(headers, body);
         if (!payload.is_object()) throw Error(ErrorKind::invalid, "it must be an object");

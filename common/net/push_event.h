@@ -35,7 +35,7 @@ struct PushEvent {
 };
 
 /// Reads a payload, JSON or a form with `payload=`. Call after verify_webhook. Error(invalid) when it is not what
-/// its event header says.
+/// its event header says. Without a forge's header nothing of the payload is read.
 [[nodiscard]] PushEvent parse_push_event(const HeaderList& headers, std::string_view body);
 
 /// `host/path` of a repository's URL whatever its form: scheme, user, port of the scheme, `.git` and letter case of

@@ -101,7 +101,9 @@ WebhookProof verify_webhook(const HeaderList& headers, std::string_view raw_body
     const auto standard = [&](std::string_view) { return standard_fits(headers, raw_body, secrets, now); };
 
     if (holds("X-Hub-Signature-256", prefixed)) return WebhookProof::hub_signature_256;
-    if (holds("X-Gitea-Signature", bare) || holds("X-Forgejo-Signature", bare)) return WebhookProof::gitea_signature;
+    if (holds("X-Gitea-Signature", bare) || holds("X-Forgejo-Signature", bare) || holds("X-Gogs-Signature", bare)) {
+        return WebhookProof::gitea_signature;
+    }
     if (holds("X-Hub-Signature", prefixed)) return WebhookProof::hub_signature;
     if (holds("X-Gitlab-Token", token)) return WebhookProof::gitlab_token;
     if (holds("webhook-signature", standard)) return WebhookProof::standard_webhook;

@@ -14,7 +14,7 @@ namespace baton::net {
 /// How a webhook proved itself.
 enum class WebhookProof {
     hub_signature_256,  ///< GitHub, also Gitea and Forgejo: `X-Hub-Signature-256: sha256=<hex>`
-    gitea_signature,    ///< Gitea, Forgejo: `X-Gitea-Signature`/`X-Forgejo-Signature: <hex>`
+    gitea_signature,    ///< Gitea, Forgejo, Gogs: `X-Gitea-Signature`/`X-Forgejo-Signature: <hex>`
     hub_signature,      ///< Bitbucket: `X-Hub-Signature: sha256=<hex>`
     gitlab_token,       ///< GitLab: `X-Gitlab-Token: <secret>`
     standard_webhook,   ///< GitLab's signing token, Standard Webhooks: `webhook-signature: v1,<base64>`

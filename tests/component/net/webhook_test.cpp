@@ -48,6 +48,8 @@ TEST_CASE("webhook: the published vectors of GitHub, Gitea and Bitbucket hold, a
 
     CHECK(verify_webhook({{"X-Gitea-Signature", hello_hex}}, "Hello, World!", {secret}, now) ==
           WebhookProof::gitea_signature);
+    CHECK(verify_webhook({{"X-Gogs-Signature", hello_hex}}, "Hello, World!", {secret}, now) ==
+          WebhookProof::gitea_signature);
     CHECK(verify_webhook({{"X-Forgejo-Signature", hello_hex}}, "Hello, World!", {secret}, now) ==
           WebhookProof::gitea_signature);
     CHECK(refused({{"X-Gitea-Signature", ""}}, "Hello, World!", {secret}));
@@ -162,6 +164,19 @@ TEST_CASE("push event: GitLab, Gitea and Bitbucket say the same in their own wor
     CHECK(names_repository(bitbucket, "git@bitbucket.org:t/r.git"));
 }
 
+TEST_CASE("push event: of a sender that is no forge only the delivery is read; a system hook says in its payload what it is") {
+    const PushEvent other = parse_push_event({{"webhook-id", "m1"}}, "not json");
+    CHECK(other.forge == Forge::unknown);
+    CHECK(other.delivery_id == "m1");
+    CHECK(other.changes.empty());
+    const auto system = [](const std::string& kind) {
+        return parse_push_event({{"X-Gitlab-Event", "System Hook"}},
+                                R"({"object_kind":")" + kind + R"(","ref":"refs/heads/main"})");
+    };
+    CHECK(system("push").changes.at(0).name == "main");
+    CHECK_FALSE(system("project_create").is_push);
+}
+
 TEST_CASE("push event: a payload that is not what its event says is invalid") {
     const auto invalid = [](const HeaderList& headers, std::string_view body) {
         return kind_of([&] { (void)parse_push_event(headers, body); }) == ErrorKind::invalid;
@@ -171,5 +186,5 @@ TEST_CASE("push event: a payload that is not what its event says is invalid") {
     CHECK(invalid({{"X-GitHub-Event", "push"}}, R"({"ref":7})"));
     CHECK(invalid({{"X-GitHub-Event", "push"}}, R"({"ref":"main"})"));
     CHECK(invalid({{"X-Event-Key", "repo:push"}}, R"({"push":{"changes":{}}})"));
-    CHECK(invalid({}, "not json"));
+    CHECK(invalid({{"X-Gitlab-Event", "Push Hook"}}, "not json"));
 }
