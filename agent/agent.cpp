@@ -76,12 +76,15 @@ void notify_systemd(const std::string& state) {
 
 std::string boot_id() { return std::string(trim(read_file("/proc/sys/kernel/random/boot_id", 100))); }
 
-http::ServerOptions server_options(const config::AgentConfig& config) {
+http::ServerOptions server_options(const config::AgentConfig& config, const http::Router& router) {
     const auto& address = config.find_node(config.self)->address;
     http::ServerOptions options;
     options.host = address.host;
     options.port = address.port;
     options.body_limit = http::Router::body_limit;
+    options.refusal = [&router](int status, std::string_view why, std::string_view target) {
+        return router.refusal(status, why, target);
+    };
     if (config.security.tls) {
         options.tls = http::ServerTls{config.security.tls->certificate_file, config.security.tls->private_key_file,
                                       config.security.tls->client_ca_file};
@@ -97,7 +100,7 @@ class Agent {
           lock_(lock_state(config_)),
           store_(config_.state_dir / "baton.db"),
           identity_(store_.chain.claim(config_.self, boot_id())),
-          keys_(net::ClusterKeys::load(config_.security.cluster_key_file)),
+          keys_(std::make_shared<net::ClusterKeyRing>(config_.security.cluster_key_file)),
           signer_(keys_, config_.self, clock_),
           verifier_(keys_, config_.self, clock_),
           services_(config_),
@@ -110,7 +113,7 @@ class Agent {
           peers_(engine_),
           service_(services_),
           router_(operations_, peers_, service_, config_, verifier_, clock_),
-          server_(server_options(config_),
+          server_(server_options(config_, router_),
                   [this](http::Request&& request) { return router_.handle(std::move(request)); }) {}
 
     void start() {
@@ -128,7 +131,11 @@ class Agent {
                    {"nodes", config_.nodes.size()},
                    {"apps", config_.apps.size()}});
     }
-    void reload() { server_.reload_tls(); }
+    /// What SIGHUP asks for; each part for itself, so that a faulty file keeps no other from being read.
+    void reload() {
+        read_again("the TLS files", [this] { server_.reload_tls(); });
+        read_again("the cluster keys", [this] { keys_->reload(); });
+    }
     void stop() {
         starter_.stop();
         engine_.stop(switch_grace);
@@ -137,6 +144,16 @@ class Agent {
     }
 
   private:
+    template <class Read>
+    static void read_again(std::string_view what, Read&& read) {
+        try {
+            read();
+            log::info("agent", "read again", {{"what", what}});
+        } catch (const Error& error) {
+            log::error("agent", "cannot be read again; what was read before stays in use",
+                       {{"what", what}, {"reason", error.text()}});
+        }
+    }
     static FileLock lock_state(const config::AgentConfig& config) {
         std::filesystem::create_directories(config.state_dir);
         std::filesystem::permissions(config.state_dir, std::filesystem::perms::owner_all |
@@ -165,7 +182,7 @@ class Agent {
     FileLock lock_;
     store::Store store_;
     store::AgentIdentity identity_;
-    net::ClusterKeys keys_;
+    std::shared_ptr<net::ClusterKeyRing> keys_;
     net::PeerSigner signer_;
     net::PeerVerifier verifier_;
     engine::ServiceStates services_;
@@ -191,13 +208,7 @@ int run_agent(const std::filesystem::path& config_file, const std::optional<std:
         int signal = 0;
         if (sigwait(&signals, &signal) != 0) continue;
         if (signal == SIGHUP) {
-            try {
-                agent.reload();
-                log::info("agent", "TLS files read again");
-            } catch (const Error& error) {
-                log::error("agent", "cannot read the TLS files again; the old ones stay in use",
-                           {{"reason", error.text()}});
-            }
+            agent.reload();
             continue;
         }
         log::info("agent", "ending", {{"signal", signal}});

@@ -46,6 +46,7 @@ struct Chosen {
     std::string agent_config = "/etc/baton/agent.yaml";
     std::optional<std::string> node;
     CheckOptions check;
+    KeygenOptions keygen;
     TokenOptions token;
     StatusOptions status;
     LogOptions log;
@@ -163,10 +164,25 @@ void add_local(CLI::App& root, Chosen& chosen) {
     check->callback([&] { chosen.run = [&] { return check_config(chosen.check); }; });
 
     auto* key =
-        command(root, "keygen", "Print a new cluster key",
-                "Agents sign with the first key of the file and accept all of them. To change keys: add the new\n"
-                "line at the end of the file everywhere, then move it to the front, then remove the old one.");
-    key->callback([&] { chosen.run = [] { return keygen(); }; });
+        command(root, "keygen", "Print a new cluster key, or change the key of a file",
+                "With --rotate the file gets a new key that begins to sign after an hour, and the old one ends an\n"
+                "hour later: copy the file to every node meanwhile. Agents see the change by themselves.\n"
+                "Example: baton keygen --rotate /etc/baton/cluster.key");
+    auto* rotated = key->add_option("--rotate", chosen.keygen.rotate, "the key file to change");
+    key->add_option("--node", chosen.keygen.nodes, "give this node a key of its own; may come several times")
+        ->needs(rotated)
+        ->check(name_check())
+        ->take_all()
+        ->allow_extra_args(false);
+    key->add_option("--after", chosen.duration, "when the new key begins to sign (1h)")
+        ->needs(rotated)
+        ->check(duration_check());
+    key->callback([&] {
+        chosen.run = [&] {
+            if (!chosen.duration.empty()) chosen.keygen.after = *parse_duration(chosen.duration);
+            return keygen(chosen.keygen);
+        };
+    });
 
     auto* token = command(root, "token", "Add, list and revoke the tokens of people and programs",
                           "Roles: read (look), trigger (start rollouts too), operate (everything).\n"
@@ -217,9 +233,14 @@ void add_looking(CLI::App& root, Chosen& chosen) {
     text->add_flag("-f,--follow", chosen.log.follow, "go on until the build has ended");
     text->callback([&] { chosen.run = [&] { return log(chosen.connection, chosen.log); }; });
 
-    auto* past = command(root, "history", "List an app's rollouts, newest first");
-    app_argument(past, chosen.list.app);
-    past->callback([&] { chosen.run = [&] { return history(chosen.connection, chosen.list); }; });
+    auto* past = command(root, "history", "List an app's rollouts, newest first",
+                         "With --audit: who did what and from where, of the app or of all.");
+    past->add_option("APP", chosen.list.app, "the app; with --audit it may be left out")->check(name_check());
+    past->add_flag("--audit", chosen.list.audit, "list who did what instead");
+    past->callback([&] {
+        if (chosen.list.app.empty() && !chosen.list.audit) throw CLI::RequiredError("APP");
+        chosen.run = [&] { return history(chosen.connection, chosen.list); };
+    });
 
     auto* cost = command(root, "ledger", "Show what each deploy cost users",
                          "Without --since it is the last 30 days. Example: baton ledger shop --since 7d");

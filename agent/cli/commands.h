@@ -21,7 +21,13 @@ struct CheckOptions {
     bool quiet = false;  ///< faults and warnings only
 };
 [[nodiscard]] int check_config(const CheckOptions& options);
-[[nodiscard]] int keygen();
+
+struct KeygenOptions {
+    std::optional<std::filesystem::path> rotate;  ///< a key file that gets a new generation; none: print a first line
+    std::vector<std::string> nodes;               ///< rotate: each gets a key of its own
+    Milliseconds after{60 * 60 * 1000};           ///< rotate: when the new key begins to sign
+};
+[[nodiscard]] int keygen(const KeygenOptions& options);
 
 /// The tokens file itself, or the agent.yaml that names it.
 struct TokenOptions {
@@ -53,6 +59,7 @@ struct LogOptions {
 
 struct ListOptions {
     std::string app;
+    bool audit = false;  ///< history: who did what instead of rollouts
     unsigned limit = 20;
     Milliseconds since{0};  ///< ledger: how far back; 0: as far as the agent says, 30 days
     bool json = false;

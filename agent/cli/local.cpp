@@ -12,7 +12,8 @@
 #include "common/config/tokens.h"
 #include "common/error.h"
 #include "common/file.h"
-#include "common/net/peer_signing.h"
+#include "common/net/cluster_keys.h"
+#include "common/text.h"
 
 namespace baton::cli {
 namespace {
@@ -54,6 +55,25 @@ std::filesystem::path tokens_file_of(const TokenOptions& options) {
         fmt::format("{} names no 'tokens_file' in 'security'; add one, or say --file FILE", options.config.string()));
 }
 
+/// A new generation in the file, which the person then copies; the agents see it by themselves.
+int rotate(const KeygenOptions& options) {
+    constexpr std::uint64_t most_key_file_bytes = 64UL * 1024;
+    const WallTime now = SystemClock().wall();
+    net::KeyRotation rotation;
+    rotation.after = options.after;
+    for (const auto& node : options.nodes) rotation.nodes.emplace_back(node);
+    const FileLock lock = FileLock::wait(options.rotate->string() + ".lock");
+    const std::string text = read_secret_file_whole(*options.rotate, most_key_file_bytes);
+    const std::string rotated = with_context(fmt::format("cluster key file {}", options.rotate->string()),
+                                             [&] { return net::rotate_keys(text, rotation, now); });
+    write_file_atomically(*options.rotate, rotated, 0600);
+    note(fmt::format("{} has a new key, which signs from {} on; what it replaces is accepted until {}. Copy the file to "
+                     "every node before the first of these times; agents see it by themselves.",
+                     options.rotate->string(), to_iso8601(now + options.after),
+                     to_iso8601(now + options.after + net::key_overlap)));
+    return exit_ok;
+}
+
 }  // namespace
 
 int check_config(const CheckOptions& options) {
@@ -71,7 +91,8 @@ int check_config(const CheckOptions& options) {
     return good ? exit_ok : exit_failed;
 }
 
-int keygen() {
+int keygen(const KeygenOptions& options) {
+    if (options.rotate) return rotate(options);
     print(net::generate_key_line(SystemClock().wall()) + "\n");
     if (on_terminal())
         note("Write this line to the cluster key file of every node, readable by its owner only (chmod 600).");

@@ -106,6 +106,7 @@ int log(const Connection& connection, const LogOptions& options) {
 }
 
 int history(const Connection& connection, const ListOptions& options) {
+    if (options.audit) return audit(connection, options);
     const auto target =
         fmt::format("/api/v1/apps/{}/rollouts?limit={}", path_name("an app", options.app), options.limit);
     return show(AgentClient(connection), target, options.json, render_history);
@@ -119,8 +120,9 @@ int ledger(const Connection& connection, const ListOptions& options) {
 }
 
 int audit(const Connection& connection, const ListOptions& options) {
-    return show(AgentClient(connection), fmt::format("/api/v1/audit?limit={}", options.limit), options.json,
-                render_audit);
+    std::string target = fmt::format("/api/v1/audit?limit={}", options.limit);
+    if (!options.app.empty()) target += "&app=" + query_value(path_name("an app", options.app));
+    return show(AgentClient(connection), target, options.json, render_audit);
 }
 
 }  // namespace baton::cli

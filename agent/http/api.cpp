@@ -79,8 +79,11 @@ Response Api::look(const Request& request) {
     }
     if (path.size() == 3 && path[2] == "ledger") return ledger_response(operations_, request);
     if (path.size() == 3 && path[2] == "audit") {
+        const auto app = request.arg("app");
         json::Value entries = json::Value::array();
-        for (const auto& entry : operations_.audit(limit_of(request))) entries.push_back(to_json(entry));
+        for (const auto& entry :
+             operations_.audit(limit_of(request), app ? std::optional(AppName(*app)) : std::nullopt))
+            entries.push_back(to_json(entry));
         return Response::json({{"entries", entries}});
     }
     if (path.size() >= 5 && path[2] == "apps") return look_at_app(AppName(path[3]), request);

@@ -361,9 +361,10 @@ std::string Operations::artifact_path(const AppName& app, unsigned number, const
     return path.string();
 }
 
-std::vector<AuditEntry> Operations::audit(unsigned most) const {
+std::vector<AuditEntry> Operations::audit(unsigned most, const std::optional<AppName>& app) const {
+    if (app) (void)config_.app(*app);
     std::vector<AuditEntry> entries;
-    for (const auto& entry : store_.audit.list(most)) {
+    for (const auto& entry : store_.audit.list(most, app.value_or(AppName()))) {
         entries.push_back({entry.at_ms, entry.who, entry.address, entry.action, entry.app.str(), entry.detail});
     }
     return entries;

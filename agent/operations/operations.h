@@ -66,7 +66,8 @@ class Operations {
                                Milliseconds wait, const std::stop_token& stop) const;
     /// A kept file of a build; Error(not_found) also for a path that leads out of the build's artifacts.
     [[nodiscard]] std::string artifact_path(const AppName& app, unsigned number, const std::string& relative) const;
-    [[nodiscard]] std::vector<AuditEntry> audit(unsigned most) const;
+    /// Who did what, newest first; no `app`: all of it.
+    [[nodiscard]] std::vector<AuditEntry> audit(unsigned most, const std::optional<AppName>& app = std::nullopt) const;
     /// What deploys cost since then, on all nodes as far as this one has heard; no `app`: all of them. `since_ms` 0
     /// stands for the last 30 days. Error(invalid) for a time to come and for assumptions that make no sense.
     [[nodiscard]] LedgerView ledger(const std::optional<AppName>& app, std::int64_t since_ms,

@@ -29,8 +29,8 @@ class AuditStore {
     explicit AuditStore(Database& database) : database_(database) {}
     /// Keeps the newest most_entries.
     void append(const AuditEntry& entry);
-    /// Newest first.
-    [[nodiscard]] std::vector<AuditEntry> list(std::size_t limit) const;
+    /// Newest first; an empty `app` stands for all, and for the agent as a whole.
+    [[nodiscard]] std::vector<AuditEntry> list(std::size_t limit, const AppName& app = {}) const;
 
   private:
     Database& database_;

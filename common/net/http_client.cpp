@@ -273,9 +273,6 @@ class Caller final : public httplib::ClientImpl {
         set_decompress(false);
         set_url_encode(false);
         set_follow_location(false);
-        if (origin_.secure()) {
-            tls_ = client_tls_context(options.tls.ca_file, options.tls.certificate_file, options.tls.private_key_file);
-        }
     }
 
     HttpResponse run(const HttpRequest& request, const std::string& target, const Limits& limits,
@@ -314,9 +311,13 @@ class Caller final : public httplib::ClientImpl {
             Fd fd = connect_to(origin_, deadline);
             auto transport = std::make_unique<Transport>(fd.get());
             transport->stop_with(limits_->stop);
-            if (tls_) {
-                with_context(fmt::format("connect to {}", origin_.host_header),
-                             [&] { transport->connect_tls(tls_, origin_.host, deadline); });
+            if (origin_.secure()) {
+                // The files anew for each connection: certificates are renewed while this object lives on.
+                with_context(fmt::format("connect to {}", origin_.host_header), [&] {
+                    const auto& tls = options_.tls;
+                    transport->connect_tls(client_tls_context(tls.ca_file, tls.certificate_file, tls.private_key_file),
+                                           origin_.host, deadline);
+                });
             }
             transport_ = std::move(transport);
             socket.sock = fd.release();
@@ -390,7 +391,6 @@ class Caller final : public httplib::ClientImpl {
 
     const Origin origin_;
     const HttpClientOptions options_;
-    TlsContext tls_;
     std::unique_ptr<Transport> transport_;
     const Limits* limits_ = nullptr;  // of the call that is under way
     std::exception_ptr fault_;

@@ -10,15 +10,12 @@
 
 #include "common/digest.h"
 #include "common/error.h"
-#include "common/file.h"
 #include "common/text.h"
 
 namespace baton::net {
 
 namespace {
 
-constexpr std::size_t max_key_file_bytes = 64 * 1024;
-constexpr std::size_t least_key_bytes = 16;
 constexpr std::size_t nonce_bytes = 16;
 constexpr std::string_view version = "v1";
 
@@ -60,69 +57,17 @@ std::optional<std::int64_t> parse_time(std::string_view text) {
     return value;
 }
 
-ClusterKey parse_key_line(std::string_view line, std::size_t number) {
-    std::vector<std::string> words;
-    for (std::string& word : split(line, ' ')) {
-        if (!word.empty()) words.push_back(std::move(word));
-    }
-    if (words.size() != 3 || words[0] != "key") {
-        throw Error(ErrorKind::invalid,
-                    fmt::format("line {}: expected `key <id> <base64>`, as `baton keygen` makes it", number));
-    }
-    if (!is_valid_name(words[1])) throw Error(ErrorKind::invalid, fmt::format("line {}: the id is not a name", number));
-    ClusterKey key{words[1], {}};
-    try {
-        key.secret = base64_decode(words[2]);
-    } catch (const Error&) {
-        throw Error(ErrorKind::invalid, fmt::format("line {}: the key is not base 64", number));
-    }
-    if (key.secret.size() < least_key_bytes) {
-        throw Error(ErrorKind::invalid, fmt::format("line {}: a key has {} bytes or more", number, least_key_bytes));
-    }
-    return key;
-}
-
 }  // namespace
-
-ClusterKeys ClusterKeys::parse(std::string_view text) {
-    std::vector<ClusterKey> keys;
-    std::size_t number = 0;
-    for (const std::string& raw : split(text, '\n')) {
-        ++number;
-        const std::string_view line = trim(raw);
-        if (line.empty() || line.front() == '#') continue;
-        ClusterKey key = parse_key_line(line, number);
-        if (std::ranges::find(keys, key.id, &ClusterKey::id) != keys.end()) {
-            throw Error(ErrorKind::invalid, fmt::format("line {}: key '{}' is there twice", number, key.id));
-        }
-        keys.push_back(std::move(key));
-    }
-    if (keys.empty()) throw Error(ErrorKind::invalid, "no key; make one with `baton keygen`");
-    return ClusterKeys(std::move(keys));
-}
-
-ClusterKeys ClusterKeys::load(const std::filesystem::path& path) {
-    return with_context(fmt::format("cluster key file {}", path.string()),
-                        [&] { return parse(read_secret_file_whole(path, max_key_file_bytes)); });
-}
-
-const ClusterKey* ClusterKeys::find(std::string_view id) const {
-    const auto found = std::ranges::find(keys_, id, &ClusterKey::id);
-    return found == keys_.end() ? nullptr : &*found;
-}
-
-std::string generate_key_line(WallTime now) {
-    const std::string day = to_iso8601(now).substr(0, 10);
-    return fmt::format("key {}-{} {}", day, to_hex(random_bytes(2)), base64_encode(random_bytes(32)));
-}
 
 bool is_signed(const HeaderList& headers) { return headers.find(signature_header).has_value(); }
 
 HeaderList PeerSigner::sign(std::string_view method, std::string_view target, std::string_view body,
                             const NodeName& to) const {
-    const std::string time = fmt::format("{}", to_epoch_ms(clock_.wall()));
+    const WallTime now = clock_.wall();
+    const std::string time = fmt::format("{}", to_epoch_ms(now));
     const std::string nonce = to_hex(random_bytes(nonce_bytes));
-    const ClusterKey& key = keys_.newest();
+    const auto keys = ring_->keys();
+    const ClusterKey& key = keys->signing(self_, now);
     const std::string signature = signature_of(key, {method, target, self_.str(), to.str(), time, nonce, body});
     HeaderList headers;
     headers.add(std::string(from_header), self_.str());
@@ -152,7 +97,8 @@ NodeName PeerVerifier::verify(std::string_view method, std::string_view target, 
         refuse(fmt::format("signature version '{}' is not known here, only {}", escape_control(theirs), version));
     }
     const std::string id = signature.substr(equals + 1, colon - equals - 1);
-    const ClusterKey* key = keys_.find(id);
+    const auto keys = ring_->keys();
+    const ClusterKey* key = keys->find(id);
     if (key == nullptr) {
         refuse(fmt::format("key '{}' is not in this node's cluster key file", escape_control(id)));
     }
@@ -160,6 +106,7 @@ NodeName PeerVerifier::verify(std::string_view method, std::string_view target, 
     if (!equal_constant_time(expected, signature.substr(colon + 1))) refuse("the signature does not fit the request");
 
     // From here on the text is a key holder's, so an answer may go into detail.
+    if (const std::string why = keys->objection(*key, NodeName(from), clock_.wall()); !why.empty()) refuse(why);
     if (to != self_.str()) refuse(fmt::format("it was meant for '{}', this is '{}'", escape_control(to), self_.str()));
     check_time(NodeName(from), time);
     remember(std::move(nonce));

@@ -154,7 +154,8 @@ TEST_CASE("peer signing: the key file is strict, private, and keygen makes its l
     const std::string line = generate_key_line(from_epoch_ms(1'700'000'000'000));
     CHECK(line.starts_with("key 2023-11-14-"));
     CHECK(line != generate_key_line(from_epoch_ms(1'700'000'000'000)));
-    CHECK(ClusterKeys::load(dir.write("good", line + "\n", 0600)).newest().secret.size() == 32);
+    const ClusterKeys good = ClusterKeys::load(dir.write("good", line + "\n", 0600));
+    CHECK(good.signing(web1, from_epoch_ms(0)).secret.size() == 32);
     CHECK(has(refusal([&] { (void)ClusterKeys::load(dir.write("open", line, 0644)); }, ErrorKind::forbidden), "open"));
     const auto fault = [](const std::string& text) {
         return refusal([&] { (void)ClusterKeys::parse(text); }, ErrorKind::invalid);
