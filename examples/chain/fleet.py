@@ -49,9 +49,13 @@ def write_secret(path, text):
     return path
 
 
-def ask(host, port, method, path, token=None, body=None, timeout=5.0):
-    """One HTTP request; (status, headers by name in any case, body as bytes). AskError when there is no answer."""
-    connection = http.client.HTTPConnection(host, port, timeout=timeout)
+def ask(host, port, method, path, token=None, body=None, timeout=5.0, tls=None):
+    """One HTTP request; (status, headers by name in any case, body as bytes). AskError when there is no answer.
+    `tls`: an SSLContext, for https."""
+    if tls:
+        connection = http.client.HTTPSConnection(host, port, timeout=timeout, context=tls)
+    else:
+        connection = http.client.HTTPConnection(host, port, timeout=timeout)
     headers = {}
     if token:
         headers["Authorization"] = f"Bearer {token}"
@@ -81,11 +85,12 @@ class Agent:
         self.log_file = pathlib.Path(log_file)
         self.token = token
         self.inside = list(inside)
+        self.tls = None  # an SSLContext, for agents that speak https
         self.process = None
 
     @property
     def url(self):
-        return f"http://{self.host}:{self.port}"
+        return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}"
 
     def running(self):
         return self.process is not None and self.process.poll() is None
@@ -110,7 +115,7 @@ class Agent:
 
     def healthy(self):
         try:
-            return ask(self.host, self.port, "GET", "/healthz", timeout=1.0)[0] == 200
+            return ask(self.host, self.port, "GET", "/healthz", timeout=1.0, tls=self.tls)[0] == 200
         except AskError:
             return False
 
@@ -142,11 +147,11 @@ class Agent:
 
     def get(self, path, expect=200):
         """GET that must answer `expect`; its body as JSON where it is JSON, else as text."""
-        status, headers, body = ask(self.host, self.port, "GET", path, self.token)
+        status, headers, body = ask(self.host, self.port, "GET", path, self.token, tls=self.tls)
         return self._read("GET", path, status, headers, body, (expect,))
 
     def post(self, path, body=None, expect=(200, 201, 202)):
-        status, headers, answer = ask(self.host, self.port, "POST", path, self.token, body)
+        status, headers, answer = ask(self.host, self.port, "POST", path, self.token, body, tls=self.tls)
         return self._read("POST", path, status, headers, answer, expect)
 
     def _read(self, method, path, status, headers, body, expect):

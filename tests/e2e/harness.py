@@ -10,6 +10,7 @@ import select
 import shutil
 import signal
 import socket
+import ssl
 import sys
 import tempfile
 import threading
@@ -21,6 +22,7 @@ sys.path.insert(0, str(HERE.parent.parent / "examples" / "chain"))
 
 from fleet import AskError, Fleet, ask, wait_until, write_secret  # noqa: E402
 from repository import Repository  # noqa: E402
+from certificates import Authority  # noqa: E402
 
 AGENT_PORT = 7070
 APP_PORT = 8080
@@ -136,7 +138,7 @@ class Chain:
 
     NODES = ("web1", "web2", "web3")
 
-    def __init__(self, poll=True, triggers="", app="", witness=None, handoff_timeout="20s"):
+    def __init__(self, poll=True, triggers="", app="", witness=None, handoff_timeout="20s", tls=None):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="baton-e2e-"))
         network = free_network()
         self.hosts = {name: f"{network}.{11 + index}" for index, name in enumerate(self.NODES)}
@@ -157,6 +159,26 @@ class Chain:
         self._changes = 0
         self.fleet = Fleet(binary(), self.directory, text,
                            [(name, host, AGENT_PORT) for name, host in self.hosts.items()])
+        if tls:
+            self._speak_tls(text, mutual=tls == "both sides")
+
+    def _speak_tls(self, text, mutual):
+        """Every node gets a certificate, and a configuration of its own that names it. With `mutual` clients must show
+        one too."""
+        self.authority = Authority(self.directory / "tls", "ca")
+        self.certificates = {}
+        for name, host in self.hosts.items():
+            certificate, key = self.certificates[name] = self.authority.issue(name, host)
+            client = f", client_ca_file: {self.authority.certificate}" if mutual else ""
+            section = (f"  tls: {{certificate_file: {certificate}, private_key_file: {key},"
+                       f" ca_file: {self.authority.certificate}{client}}}\n")
+            agent = self[name]
+            agent.config = str(self.directory / name / "agent.yaml")
+            pathlib.Path(agent.config).parent.mkdir(exist_ok=True)
+            pathlib.Path(agent.config).write_text(text.replace("apps:\n", section + "apps:\n", 1), encoding="utf-8")
+            agent.tls = ssl.create_default_context(cafile=str(self.authority.certificate))
+            if mutual:
+                agent.tls.load_cert_chain(certificate, key)
 
     def __getitem__(self, name):
         return self.fleet[name]
@@ -271,10 +293,12 @@ def has_failed(case):
 class ChainCase(unittest.TestCase):
     """A test case with `self.chain(...)`; its directory is kept and named when the test fails."""
 
-    def chain(self, deployed=True, **options):
+    def chain(self, deployed=True, start=True, **options):
         """A started chain; `deployed`: the first version already runs on all three nodes."""
         chain = Chain(**options)
         self.addCleanup(self._finish, chain)
+        if not start:
+            return chain
         chain.start()
         if deployed:
             if not options.get("poll", True):
