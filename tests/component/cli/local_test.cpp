@@ -131,6 +131,23 @@ TEST_CASE("cli: keygen prints a key that agents accept, another each time") {
     CHECK(baton_cli({"keygen"}).out != key.out);
 }
 
+TEST_CASE("cli: keygen --rotate changes a file in place and says by when it must be everywhere") {
+    const TempDir dir;
+    const std::string file = dir.write("keys", baton_cli({"keygen"}).out, 0600).string();
+    const auto rotated = baton_cli({"keygen", "--rotate", file});
+    CHECK(rotated.status == 0);
+    CHECK(rotated.out.empty());
+    CHECK_THAT(rotated.err, Contains("Copy the file to every node before"));
+    CHECK(net::ClusterKeys::load(file).size() == 2);
+    CHECK(baton_cli({"keygen", "--rotate", file, "--node", "web1", "--node", "web2", "--after", "5m"}).status == 0);
+    CHECK(net::ClusterKeys::load(file).size() == 4);
+    CHECK(baton_cli({"keygen", "--node", "web1"}).status == 2);
+    CHECK(baton_cli({"keygen", "--rotate", file, "--after", "soon"}).status == 2);
+    CHECK(baton_cli({"keygen", "--rotate", (dir / "none").string()}).status == 1);
+    const auto open = dir.write("open", baton_cli({"keygen"}).out, 0644).string();
+    CHECK_THAT(baton_cli({"keygen", "--rotate", open}).err, Contains("chmod 600"));
+}
+
 TEST_CASE("cli: tokens are added, listed and revoked, by the file or through agent.yaml") {
     const TempDir dir;
     const std::string file = (dir / "tokens").string();

@@ -127,8 +127,13 @@ TEST_CASE("cli: history, ledger and audit are tables, or JSON") {
     CHECK_THAT(ledger, Contains("Of that 500ms are assumed; measured alone, it is 0.00019 %"));
     CHECK_THAT(ledger, Contains("NODE  DEPLOYS") && Contains("web1") && Contains("2025-11-24"));
     CHECK_THAT(baton_cli({"audit", "--agent", agent.url()}).out, Contains("ann") && Contains("bad prices"));
+    const auto mine = baton_cli({"history", "shop", "--audit", "-n", "3", "--agent", agent.url()});
+    CHECK_THAT(mine.out, Contains("ann") && Contains("bad prices"));
+    CHECK(baton_cli({"history", "--audit", "--agent", agent.url()}).status == 0);
+    CHECK(baton_cli({"history", "--agent", agent.url()}).status == 2);
     const auto requests = agent.requests();
     CHECK(requests[0].at("target") == "/api/v1/apps/shop/rollouts?limit=5");
+    CHECK(requests.at(requests.size() - 2).at("target") == "/api/v1/audit?limit=3&app=shop");
     CHECK(requests[2].at("target").get<std::string>().starts_with("/api/v1/ledger?since_ms=1"));
 }
 

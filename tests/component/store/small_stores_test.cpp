@@ -99,6 +99,10 @@ TEST_CASE("audit: newest first, and only the newest ten thousand are kept") {
     const auto all = store.audit.list(1'000'000);
     CHECK(all.size() == AuditStore::most_entries);
     CHECK(all.back().at_ms == 4);
+    store.audit.append({0, 1, "bo", "10.0.0.9", "halt", AppName("blog"), ""});
+    REQUIRE(store.audit.list(5, AppName("blog")).size() == 1);
+    CHECK(store.audit.list(5, AppName("blog")).front().who == "bo");
+    CHECK(store.audit.list(5, AppName("shop")).size() == 5);
 }
 
 TEST_CASE("ledger: rows sum by node, app and day, and unknown figures count as rows only") {
