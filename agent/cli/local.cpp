@@ -67,10 +67,10 @@ int rotate(const KeygenOptions& options) {
     const std::string rotated = with_context(fmt::format("cluster key file {}", options.rotate->string()),
                                              [&] { return net::rotate_keys(text, rotation, now); });
     write_file_atomically(*options.rotate, rotated, 0600);
-    note(fmt::format("{} has a new key, which signs from {} on; what it replaces is accepted until {}. Copy the file to "
-                     "every node before the first of these times; agents see it by themselves.",
-                     options.rotate->string(), to_iso8601(now + options.after),
-                     to_iso8601(now + options.after + net::key_overlap)));
+    note(fmt::format(
+        "{} has a new key, which signs from {} on; what it replaces is accepted until {}. Copy the file to "
+        "every node before the first of these times; agents see it by themselves.",
+        options.rotate->string(), to_iso8601(now + options.after), to_iso8601(now + options.after + net::key_overlap)));
     return exit_ok;
 }
 

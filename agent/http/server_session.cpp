@@ -207,9 +207,7 @@ class Session final : private httplib::Server {
     }
 
     /// Called by httplib once it has read the canonical head.
-    void respond(httplib::Response& out) {
-        fill_in(out, answer_ ? std::move(*answer_) : handle());
-    }
+    void respond(httplib::Response& out) { fill_in(out, answer_ ? std::move(*answer_) : handle()); }
 
     void fill_in(httplib::Response& out, Response answer) {
         out.status = answer.status;

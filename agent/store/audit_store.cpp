@@ -14,10 +14,10 @@ void AuditStore::append(const AuditEntry& entry) {
 
 std::vector<AuditEntry> AuditStore::list(std::size_t limit, const AppName& app) const {
     std::vector<AuditEntry> entries;
-    for (const Row& row : database_.query(
-             "SELECT id, at_ms, who, address, action, app, detail FROM audit WHERE ? = '' OR app = ?"
-             " ORDER BY id DESC LIMIT ?",
-             {app.str(), app.str(), limit})) {
+    for (const Row& row :
+         database_.query("SELECT id, at_ms, who, address, action, app, detail FROM audit WHERE ? = '' OR app = ?"
+                         " ORDER BY id DESC LIMIT ?",
+                         {app.str(), app.str(), limit})) {
         entries.push_back(
             {row.count(0), row.whole(1), row.text(2), row.text(3), row.text(4), AppName(row.text(5)), row.text(6)});
     }

@@ -128,8 +128,7 @@ ClusterKeys ClusterKeys::parse(std::string_view text) {
     for (const std::string& raw : split(text, '\n')) {
         auto key = key_of(raw, ++number);
         if (!key) continue;
-        const bool twice =
-            std::ranges::any_of(keys, [&](const ClusterKey& known) { return known.id == key->id; });
+        const bool twice = std::ranges::any_of(keys, [&](const ClusterKey& known) { return known.id == key->id; });
         if (twice) fault(number, fmt::format("the id '{}' comes twice", key->id));
         keys.push_back(std::move(*key));
     }
@@ -144,7 +143,9 @@ ClusterKeys ClusterKeys::load(const std::filesystem::path& path) {
 
 const ClusterKey& ClusterKeys::signing(const NodeName& self, WallTime now) const {
     const ClusterKey* best = nullptr;
-    const auto rank = [](const ClusterKey& key) { return std::pair(!key.node.empty(), key.from.value_or(WallTime::min())); };
+    const auto rank = [](const ClusterKey& key) {
+        return std::pair(!key.node.empty(), key.from.value_or(WallTime::min()));
+    };
     for (const ClusterKey& key : keys_) {
         const bool ours = key.node.empty() || key.node == self;
         if (!ours || !begun(key, now) || ended(key, now)) continue;

@@ -19,10 +19,10 @@ namespace baton::net {
 
 struct ClusterKey {
     std::string id;
-    std::string secret;                ///< raw bytes, at least 16
-    NodeName node;                     ///< the only sender that may use it; empty: every node
-    std::optional<WallTime> from;      ///< signs from then on; accepted before, for clocks differ
-    std::optional<WallTime> until;     ///< neither signs nor is accepted from then on
+    std::string secret;             ///< raw bytes, at least 16
+    NodeName node;                  ///< the only sender that may use it; empty: every node
+    std::optional<WallTime> from;   ///< signs from then on; accepted before, for clocks differ
+    std::optional<WallTime> until;  ///< neither signs nor is accepted from then on
 };
 
 /// How long the generations of a key overlap: so much time there is to copy a new file to every node, and so long
@@ -56,7 +56,7 @@ class ClusterKeys {
 [[nodiscard]] std::string generate_key_line(WallTime now);
 
 struct KeyRotation {
-    std::vector<NodeName> nodes;     ///< each gets a key of its own; empty: one for everybody
+    std::vector<NodeName> nodes;       ///< each gets a key of its own; empty: one for everybody
     Milliseconds after = key_overlap;  ///< when the new ones begin to sign
 };
 /// The text of a key file with a new generation: the keys that it replaces end key_overlap after it begins, and those

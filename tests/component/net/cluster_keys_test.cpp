@@ -65,8 +65,8 @@ TEST_CASE("cluster keys: a key signs from its time on, is accepted before, and n
 }
 
 TEST_CASE("cluster keys: a sender's own key is nobody else's, and ends everybody's for it") {
-    const auto keys = ClusterKeys::parse(key_line("all", '1') +
-                                         key_line("own", '2', " node=web1 from=2026-11-26T13:00:00Z"));
+    const auto keys =
+        ClusterKeys::parse(key_line("all", '1') + key_line("own", '2', " node=web1 from=2026-11-26T13:00:00Z"));
     CHECK(keys.signing(web1, noon).id == "all");
     CHECK(keys.signing(web1, noon + 1h).id == "own");
     CHECK(keys.signing(web2, noon + 1h).id == "all");

@@ -164,7 +164,9 @@ TEST_CASE("push event: GitLab, Gitea and Bitbucket say the same in their own wor
     CHECK(names_repository(bitbucket, "git@bitbucket.org:t/r.git"));
 }
 
-TEST_CASE("push event: of a sender that is no forge only the delivery is read; a system hook says in its payload what it is") {
+TEST_CASE(
+    "push event: of a sender that is no forge only the delivery is read; a system hook says in its payload what it "
+    "is") {
     const PushEvent other = parse_push_event({{"webhook-id", "m1"}}, "not json");
     CHECK(other.forge == Forge::unknown);
     CHECK(other.delivery_id == "m1");
