@@ -122,7 +122,7 @@ class Lab:
         os.kill(self.pids()["balancer"], signal.SIGUSR2)
 
     def stop_one(self, name, number=signal.SIGTERM):
-        """Ends one of the parts that were started."""
+        """Ends one of the parts that were started; also one that has died, which can then be started again."""
         recorded = self._recorded()
         pid, born = recorded.pop(name)
         _end(pid, born, number)
