@@ -10,6 +10,7 @@
 #include "common/digest.h"
 #include "common/error.h"
 #include "common/file.h"
+#include "common/log.h"
 #include "common/net/webhook.h"
 #include "common/text.h"
 
@@ -43,19 +44,20 @@ void FailureBrake::check(const std::string& address) {
     }
 }
 
-void FailureBrake::failed(const std::string& address) {
+unsigned FailureBrake::failed(const std::string& address) {
     const std::lock_guard lock(mutex_);
     ++total_;
     const Instant now = clock_.now();
-    if (counts_.size() >= most_addresses) {
+    const std::string network = network_of(address);
+    if (counts_.size() >= most_addresses && !counts_.contains(network)) {
         std::erase_if(counts_, [&](const auto& entry) { return now - entry.second.since >= window; });
         // All of them are recent: the oldest goes, or a crowd could wipe the memory of all.
         if (counts_.size() >= most_addresses) counts_.erase(std::ranges::min_element(counts_, {}, since_of));
     }
-    auto& count = counts_[network_of(address)];
+    auto& count = counts_[network];
     if (now - count.since >= window) count = {};
     if (count.failures == 0) count.since = now;
-    ++count.failures;
+    return ++count.failures;
 }
 
 std::uint64_t FailureBrake::failures() const {
@@ -98,8 +100,8 @@ Principal Access::identify(const Request& request) {
             principal.name = peer.str();
             principal.peer = peer;
             return principal;
-        } catch (const Error&) {
-            brake_.failed(request.remote_address);
+        } catch (const Error& error) {
+            refused(request, "peer", error.text());
             throw;
         }
     }
@@ -107,12 +109,20 @@ Principal Access::identify(const Request& request) {
     brake_.check(request.remote_address);
     const auto token = token_of(request);
     if (!token) {
-        brake_.failed(request.remote_address);
+        refused(request, "token", "wrong name or token");
         throw Error(ErrorKind::unauthorized, "wrong name or token");
     }
     principal.name = token->name;
     principal.role = token->role;
     return principal;
+}
+
+void Access::refused(const Request& request, std::string_view what, std::string_view why) {
+    const unsigned failures = brake_.failed(request.remote_address);
+    if (failures > FailureBrake::free_failures) return;
+    const bool last = failures == FailureBrake::free_failures;
+    log::warning("access", last ? "refused; more from there is not told for a while" : "refused",
+                 {{"what", what}, {"address", request.remote_address}, {"reason", why}});
 }
 
 bool Access::may(const Principal& principal, config::Role role) const {
@@ -138,7 +148,7 @@ Access::AppToken Access::check_app_token(const config::App& app, const Request& 
     if (!given) return AppToken::absent;
     brake_.check(request.remote_address);
     if (net::token_matches(*given, {read_secret_file(*app.triggers.token_file)})) return AppToken::right;
-    brake_.failed(request.remote_address);
+    refused(request, app.name.str(), "wrong trigger token");
     return AppToken::wrong;
 }
 

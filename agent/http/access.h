@@ -6,6 +6,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "agent/http/message.h"
 #include "agent/operations/views.h"
@@ -31,7 +32,8 @@ class FailureBrake {
     explicit FailureBrake(const Clock& clock) : clock_(clock) {}
     /// Error(busy) when this address has failed too often lately.
     void check(const std::string& address);
-    void failed(const std::string& address);
+    /// How many failures that makes for this address within the window.
+    unsigned failed(const std::string& address);
     [[nodiscard]] std::uint64_t failures() const;
 
     static constexpr unsigned free_failures = 20;
@@ -63,6 +65,10 @@ class Access {
     [[nodiscard]] bool may(const Principal& principal, config::Role role) const;
     /// Error(unauthorized) unless a peer signed the request.
     [[nodiscard]] const NodeName& require_peer(const Principal& principal) const;
+
+    /// Counts wrong credentials, and tells the log why; of one address only as often as it may fail, for whoever
+    /// tries without end must not fill the log.
+    void refused(const Request& request, std::string_view what, std::string_view why);
 
     enum class AppToken { absent, right, wrong };
     /// The app's own trigger token, `token=` of the query or form. absent: none given, or the app has none.

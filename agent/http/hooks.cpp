@@ -9,7 +9,6 @@
 
 #include "common/error.h"
 #include "common/file.h"
-#include "common/log.h"
 #include "common/net/webhook.h"
 #include "common/text.h"
 
@@ -154,8 +153,7 @@ bool Hooks::proved(const config::App& app, const Request& request, std::string& 
 }
 
 void Hooks::refused(const std::string& app, const Request& request, const std::string& why, ErrorKind refusal) {
-    access_.brake().failed(request.remote_address);
-    log::warning("webhook", "refused", {{"app", app}, {"address", request.remote_address}, {"reason", why}});
+    access_.refused(request, fmt::format("webhook of {}", app), why);
     // An unknown app, one without a secret and a wrong signature look the same to a stranger.
     throw Error(refusal, "the webhook's signature is missing or does not fit; the agent's log tells more");
 }
@@ -226,7 +224,7 @@ Response Hooks::notify_commit(const Request& request) {
         }
     }
     if (!known_token) {
-        access_.brake().failed(request.remote_address);
+        access_.refused(request, "notifyCommit", "wrong token");
         throw Error(ErrorKind::forbidden, "Invalid access token");
     }
     if (!url || url->empty()) throw Error(ErrorKind::invalid, "'url' is required");
@@ -260,7 +258,7 @@ Response Hooks::generic(const Request& request) {
                             {"url", id == 0 ? "" : fmt::format("queue/item/{}/", id)}};
     }
     if (!jobs.empty()) return Response::json({{"jobs", jobs}, {"message", "Triggered jobs."}});
-    access_.brake().failed(request.remote_address);
+    access_.refused(request, "generic webhook", token.empty() ? "no token" : "wrong token");
     const std::string message = fmt::format("Did not find any jobs with GenericTrigger configured!\n{}\n",
                                             token.empty() ? "No token was supplied." : "A token was supplied.");
     return Response::json({{"jobs", nullptr}, {"message", message}}, 404);

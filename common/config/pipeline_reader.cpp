@@ -111,7 +111,9 @@ Step read_step(const yaml::Value& item, std::size_t number, Place place, yaml::R
     check_place(fields, step, place);
     if (step.name.empty()) {
         step.name =
-            step.kind == Step::Kind::virtualenv ? fmt::format("virtualenv {}", step.command) : first_line(step.command);
+            // A command may hold what a name may not: the name goes into logs and onto terminals.
+            escape_control(step.kind == Step::Kind::virtualenv ? fmt::format("virtualenv {}", step.command)
+                                                               : first_line(step.command));
     }
     return step;
 }

@@ -77,6 +77,13 @@ TEST_CASE("pipeline: commands survive printing whatever they hold") {
     }
 }
 
+TEST_CASE("pipeline: a step that is called after its command has a name without control characters") {
+    const Pipeline pipeline = parse_pipeline("test: [{run: \"printf '\\e[31mred\\x0f'\"}]\n", "baton.yaml");
+    CHECK(pipeline.test.at(0).command == "printf '\x1b[31mred\x0f'");
+    CHECK(pipeline.test.at(0).name == "printf '\\x1b[31mred\\x0f'");
+    CHECK_NOTHROW(parse_pipeline(to_yaml(pipeline), "printed.yaml"));
+}
+
 TEST_CASE("pipeline: all faults come in one report") {
     CHECK(pipeline_report(R"(prepare:
   - virtualenv: requirements.txt
