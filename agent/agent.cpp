@@ -121,6 +121,7 @@ class Agent {
             log::warning("agent", "ended what the steps of an earlier agent left behind", {{"processes", ended}});
         }
         listen_for_agent_checks();
+        router_.show_counters([this] { return server_.counters(); });
         server_.start();
         engine_.start();
         starter_.start();

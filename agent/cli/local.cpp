@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Commands that need no agent: check-config, keygen, token.
+#include <cerrno>
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
@@ -64,9 +67,15 @@ int rotate(const KeygenOptions& options) {
     for (const auto& node : options.nodes) rotation.nodes.emplace_back(node);
     const FileLock lock = FileLock::wait(options.rotate->string() + ".lock");
     const std::string text = read_secret_file_whole(*options.rotate, most_key_file_bytes);
+    struct stat owner {};
+    if (::stat(options.rotate->c_str(), &owner) != 0) throw system_error(options.rotate->string(), errno);
     const std::string rotated = with_context(fmt::format("cluster key file {}", options.rotate->string()),
                                              [&] { return net::rotate_keys(text, rotation, now); });
     write_file_atomically(*options.rotate, rotated, 0600);
+    // The agent may run as another user than root, who changes its key.
+    if (::chown(options.rotate->c_str(), owner.st_uid, owner.st_gid) != 0 && owner.st_uid != ::geteuid()) {
+        throw system_error(fmt::format("give {} back to its owner", options.rotate->string()), errno);
+    }
     note(fmt::format(
         "{} has a new key, which signs from {} on; what it replaces is accepted until {}. Copy the file to "
         "every node before the first of these times; agents see it by themselves.",

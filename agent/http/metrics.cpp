@@ -7,7 +7,8 @@
 
 namespace baton::http {
 
-std::string render_metrics(const operations::Status& status, std::uint64_t failed_logins) {
+std::string render_metrics(const operations::Status& status, std::uint64_t failed_logins,
+                           const ServerCounters& server) {
     std::string text;
     auto out = std::back_inserter(text);
     const auto head = [&](std::string_view name, std::string_view type, std::string_view help) {
@@ -42,6 +43,17 @@ std::string render_metrics(const operations::Status& status, std::uint64_t faile
     }
     head("baton_failed_logins_total", "counter", "Wrong credentials since the agent started.");
     fmt::format_to(out, "baton_failed_logins_total {}\n", failed_logins);
+    const auto figure = [&](std::string_view name, std::string_view type, std::uint64_t value, std::string_view help) {
+        head(name, type, help);
+        fmt::format_to(out, "{} {}\n", name, value);
+    };
+    figure("baton_http_requests_total", "counter", server.requests, "Requests that were read and answered.");
+    figure("baton_http_refused_requests_total", "counter", server.refused_requests,
+           "Requests refused while they were read: malformed, too large, too slow.");
+    figure("baton_http_refused_connections_total", "counter", server.refused_connections,
+           "Connections for which there was no place.");
+    figure("baton_http_connections", "gauge", server.connections_now, "Connections now.");
+    figure("baton_http_followers", "gauge", server.streams_now, "Answers that are being streamed now.");
     return text;
 }
 

@@ -5,10 +5,12 @@
 #include <cstdint>
 #include <string>
 
+#include "agent/http/server.h"
 #include "agent/operations/views.h"
 
 namespace baton::http {
 
-[[nodiscard]] std::string render_metrics(const operations::Status& status, std::uint64_t failed_logins);
+[[nodiscard]] std::string render_metrics(const operations::Status& status, std::uint64_t failed_logins,
+                                         const ServerCounters& server);
 
 }  // namespace baton::http

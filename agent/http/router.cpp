@@ -127,7 +127,8 @@ Response Router::route_known(const Request& request, const Principal& principal)
     if (is(request, 0, "metrics")) {
         access_.require(principal, config::Role::read);
         return Response::content("text/plain; version=0.0.4; charset=utf-8",
-                                 render_metrics(operations_.status(), access_.brake().failures()));
+                                 render_metrics(operations_.status(), access_.brake().failures(),
+                                                server_counters_ ? server_counters_() : ServerCounters{}));
     }
     if (auto response = jenkins_.handle(request, principal)) return std::move(*response);
     access_.require(principal, config::Role::read);

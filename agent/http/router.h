@@ -2,8 +2,10 @@
 // From a path to the surface that answers it, with the one place where it is decided who may come that far.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "agent/http/access.h"
 #include "agent/http/api.h"
@@ -11,6 +13,7 @@
 #include "agent/http/jenkins.h"
 #include "agent/http/message.h"
 #include "agent/http/remote_trigger.h"
+#include "agent/http/server.h"
 #include "agent/operations/operations.h"
 #include "agent/operations/peers.h"
 #include "agent/operations/service.h"
@@ -28,6 +31,8 @@ class Router {
 
     /// Never throws: an Error becomes an answer of its kind, in the form of the surface that was asked.
     [[nodiscard]] Response handle(Request&& request);
+    /// Where the figures of the server that serves this router come from; call before it serves.
+    void show_counters(std::function<ServerCounters()> counters) { server_counters_ = std::move(counters); }
     /// The body limit for a request of which only the head is known.
     [[nodiscard]] static std::uint64_t body_limit(const Request& head);
 
@@ -50,6 +55,7 @@ class Router {
     Hooks hooks_;
     Jenkins jenkins_;
     std::string session_;
+    std::function<ServerCounters()> server_counters_;
 };
 
 }  // namespace baton::http

@@ -214,7 +214,8 @@ ClusterKeyRing::ClusterKeyRing(ClusterKeys keys) : keys_(std::make_shared<const 
 ClusterKeyRing::Stamp ClusterKeyRing::stamp() const {
     struct stat status {};
     if (::stat(path_.c_str(), &status) != 0) return Stamp{};
-    return Stamp{status.st_mtim.tv_sec * 1'000'000'000LL + status.st_mtim.tv_nsec, status.st_size, status.st_ino};
+    // The time of any change: a chmod that makes a refused file good does not touch its content.
+    return Stamp{status.st_ctim.tv_sec * 1'000'000'000LL + status.st_ctim.tv_nsec, status.st_size, status.st_ino};
 }
 
 std::shared_ptr<const ClusterKeys> ClusterKeyRing::keys() {

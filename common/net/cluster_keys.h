@@ -79,7 +79,7 @@ class ClusterKeyRing {
 
   private:
     struct Stamp {
-        std::int64_t modified_ns = -1;
+        std::int64_t changed_ns = -1;
         std::int64_t size = -1;
         std::uint64_t inode = 0;
         bool operator==(const Stamp&) const = default;

@@ -223,6 +223,8 @@ class TrickTest(ExposedCase):
         metrics = self.agent.get("/metrics")
         failed = next(line for line in metrics.splitlines() if line.startswith("baton_failed_logins_total "))
         self.assertGreaterEqual(int(failed.split()[1]), 20)
+        refused = next(line for line in metrics.splitlines() if line.startswith("baton_http_refused_requests_total "))
+        self.assertGreaterEqual(int(refused.split()[1]), 4, "the malformed requests before were counted")
 
     def malformed_text(self, token):
         deep = b"[" * 1_000_000

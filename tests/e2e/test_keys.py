@@ -5,6 +5,7 @@ import datetime
 import hashlib
 import hmac
 import http.client
+import os
 import secrets
 import shutil
 import time
@@ -72,7 +73,11 @@ class KeysTest(ChainCase):
             self.post(chain, signed(old, "web2", "web3", target, body))
         self.assertEqual(self.post(chain, signed(old, "web2", "web1", target, body))[0], 202)
         # Rotated on one machine so that the new key signs soon, copied to the others.
+        if os.geteuid() == 0:
+            os.chown(files[0], 65534, 65534)
+        owner = files[0].stat().st_uid
         chain.fleet.command("keygen", "--rotate", str(files[0]), "--after", "2s")
+        self.assertEqual(files[0].stat().st_uid, owner, "whoever rotates it, its owner can still read it")
         new = files[0].read_text().splitlines()[1]
         self.assertIn("until=", files[0].read_text().splitlines()[0])
         self.assertEqual(files[0].stat().st_mode & 0o777, 0o600)

@@ -3,6 +3,7 @@
 #include "common/net/cluster_keys.h"
 
 #include <catch2/catch.hpp>
+#include <filesystem>
 #include <functional>
 
 #include "common/digest.h"
@@ -157,6 +158,6 @@ TEST_CASE("cluster keys: a broken or open file leaves the old keys in use") {
     CHECK(has(refusal([&] { ring.reload(); }), "line 1"));
     dir.write("keys", key_line("new", '2'), 0644);
     CHECK(ring.keys()->find("old") != nullptr);
-    dir.write("keys", key_line("new", '2') + "# longer\n", 0600);
+    std::filesystem::permissions(file, std::filesystem::perms(0600));
     CHECK(ring.keys()->find("new") != nullptr);
 }
