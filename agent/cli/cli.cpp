@@ -51,6 +51,8 @@ struct Chosen {
     StatusOptions status;
     LogOptions log;
     ListOptions list;
+    LedgerOptions ledger;
+    std::string check_interval, check_fast;
     TriggerOptions trigger;
     std::vector<std::string> parameters;
     OrderOptions order;
@@ -242,14 +244,37 @@ void add_looking(CLI::App& root, Chosen& chosen) {
         chosen.run = [&] { return history(chosen.connection, chosen.list); };
     });
 
-    auto* cost = command(root, "ledger", "Show what each deploy cost users",
-                         "Without --since it is the last 30 days. Example: baton ledger shop --since 7d");
-    cost->add_option("APP,--app", chosen.list.app, "this app only")->check(name_check());
+    auto* cost =
+        command(root, "ledger", "Show what each deploy cost users",
+                "Without --since it is the last 30 days. What no agent can measure is taken at its worst unless you\n"
+                "say: how the load balancer checks, which part of the requests a node that is down draws, what\n"
+                "is retried. Example: baton ledger shop --since 7d --check 2s --fall 3 --rate 120");
+    cost->add_option("APP,--app", chosen.ledger.app, "this app only")->check(name_check());
     cost->add_option("--since", chosen.duration, "how far back, such as 7d")->check(duration_check());
+    auto* interval =
+        cost->add_option("--check", chosen.check_interval, "the load balancer's health check runs so often");
+    interval->check(duration_check());
+    cost->add_option("--check-fast", chosen.check_fast, "so often after a failure")
+        ->check(duration_check())
+        ->needs(interval);
+    cost->add_option("--fall", chosen.ledger.fall, "failures of it that take a node out (3)")
+        ->check(CLI::Range(1, 1000))
+        ->needs(interval);
+    cost->add_option("--dark-share", chosen.ledger.dark_share,
+                     "part of all requests that a node that is down draws (1/N; leastconn: up to 0.8)")
+        ->check(CLI::Range(0.0, 1.0));
+    cost->add_option("--retried", chosen.ledger.retried, "part of the failed requests that another node answers (0)")
+        ->check(CLI::Range(0.0, 1.0));
+    cost->add_option("--rate", chosen.ledger.rate, "requests a second: also say how many were lost")
+        ->check(CLI::Range(0.0, 1e9));
     cost->callback([&] {
         chosen.run = [&] {
-            chosen.list.since = parse_duration(chosen.duration).value_or(Milliseconds{0});
-            return ledger(chosen.connection, chosen.list);
+            auto& options = chosen.ledger;
+            options.json = chosen.list.json;
+            options.since = parse_duration(chosen.duration).value_or(Milliseconds{0});
+            options.check = parse_duration(chosen.check_interval);
+            options.check_fast = parse_duration(chosen.check_fast);
+            return ledger(chosen.connection, options);
         };
     });
 

@@ -61,12 +61,24 @@ struct ListOptions {
     std::string app;
     bool audit = false;  ///< history: who did what instead of rollouts
     unsigned limit = 20;
-    Milliseconds since{0};  ///< ledger: how far back; 0: as far as the agent says, 30 days
     bool json = false;
 };
 [[nodiscard]] int history(const Connection& connection, const ListOptions& options);
-[[nodiscard]] int ledger(const Connection& connection, const ListOptions& options);
 [[nodiscard]] int audit(const Connection& connection, const ListOptions& options);
+
+struct LedgerOptions {
+    std::string app;
+    Milliseconds since{0};  ///< how far back; 0: as far as the agent says, 30 days
+    /// What no agent can measure, as the API has it; none: the careful assumption.
+    std::optional<Milliseconds> check;
+    std::optional<Milliseconds> check_fast;
+    std::optional<unsigned> fall;
+    std::optional<double> dark_share;
+    std::optional<double> retried;
+    std::optional<double> rate;
+    bool json = false;
+};
+[[nodiscard]] int ledger(const Connection& connection, const LedgerOptions& options);
 
 struct TriggerOptions {
     std::string app;

@@ -112,10 +112,16 @@ int history(const Connection& connection, const ListOptions& options) {
     return show(AgentClient(connection), target, options.json, render_history);
 }
 
-int ledger(const Connection& connection, const ListOptions& options) {
+int ledger(const Connection& connection, const LedgerOptions& options) {
     std::string target = "/api/v1/ledger?since_ms=";
     target += options.since.count() == 0 ? "0" : std::to_string(to_epoch_ms(SystemClock().wall() - options.since));
     if (!options.app.empty()) target += "&app=" + query_value(path_name("an app", options.app));
+    if (options.check) target += fmt::format("&check_ms={}", options.check->count());
+    if (options.check_fast) target += fmt::format("&check_fast_ms={}", options.check_fast->count());
+    if (options.fall) target += fmt::format("&fall={}", *options.fall);
+    if (options.dark_share) target += fmt::format("&dark_share={:.6f}", *options.dark_share);
+    if (options.retried) target += fmt::format("&retried={:.6f}", *options.retried);
+    if (options.rate) target += fmt::format("&rate={:.6f}", *options.rate);
     return show(AgentClient(connection), target, options.json, render_ledger);
 }
 

@@ -36,6 +36,33 @@ std::string totals(const json::Value& list, const char* key, const char* title) 
     return "\n" + table(rows);
 }
 
+/// The assumptions that make the figures smaller than the worst; empty without any.
+std::string assumed(const json::Value& ledger) {
+    const auto* said = object_of(ledger, "assumptions");
+    if (said == nullptr) return "";
+    std::vector<std::string> parts;
+    if (number_of(*said, "check_ms") > 0) {
+        parts.push_back(fmt::format("a node is taken out after {} failed checks {} apart", number_of(*said, "fall"),
+                                    time_of(*said, "check_ms")));
+        if (number_of(*said, "check_fast_ms") != number_of(*said, "check_ms"))
+            parts.back() += fmt::format(", {} after a failure", time_of(*said, "check_fast_ms"));
+    }
+    if (const auto share = said->find("dark_share"); share != said->end() && share->is_number())
+        parts.push_back(fmt::format("a node that is down draws {} of all requests", percent(share->get<double>())));
+    if (const auto retried = real_of(*said, "retried"); retried > 0)
+        parts.push_back(fmt::format("{} of the failed requests are answered by another node", percent(retried)));
+    return parts.empty() ? "" : fmt::format("Assumed: {}.\n", join(parts, "; "));
+}
+
+/// How many requests that was, where a rate was given.
+std::string lost(const json::Value& ledger, const json::Value& sum) {
+    const auto* said = object_of(ledger, "assumptions");
+    const double rate = said != nullptr ? real_of(*said, "rate") : 0.0;
+    if (rate <= 0) return "";
+    return fmt::format("At {:g} requests a second that is {:.0f} failed requests.\n", rate,
+                       real_of(sum, "expected_failed"));
+}
+
 }  // namespace
 
 std::string render_ledger(const json::Value& ledger) {
@@ -52,6 +79,7 @@ std::string render_ledger(const json::Value& ledger) {
         number_of(*sum, "cut"), to_text(Milliseconds{static_cast<std::int64_t>(real_of(*sum, "visible_ms"))}),
         percent(real_of(*sum, "request_chance")), percent(real_of(*sum, "visit_chance")),
         number_of(ledger, "visit_requests"));
+    text += lost(ledger, *sum) + assumed(ledger);
     if (number_of(*sum, "assumed_exposed_ms") > 0) {
         text += fmt::format("Of that {} are assumed; measured alone, it is {} of all requests.\n",
                             time_of(*sum, "assumed_exposed_ms"), percent(real_of(*sum, "request_chance_measured")));

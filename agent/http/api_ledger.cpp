@@ -22,15 +22,21 @@ std::optional<std::int64_t> whole_of(const Request& request, const char* name) {
     return static_cast<std::int64_t>(*number);
 }
 
-std::optional<double> share_of(const Request& request, const char* name) {
+std::optional<double> number_of(const Request& request, const char* name) {
     const auto text = request.arg(name);
     if (!text) return std::nullopt;
-    double share = 0;
+    double number = 0;
     const auto* end = text->data() + text->size();
-    const auto [stopped, fault] = std::from_chars(text->data(), end, share, std::chars_format::fixed);
-    if (fault != std::errc() || stopped != end || !(share >= 0 && share <= 1)) {
-        throw Error(ErrorKind::invalid, fmt::format("'{}' must be a number from 0 to 1", name));
+    const auto [stopped, fault] = std::from_chars(text->data(), end, number, std::chars_format::fixed);
+    if (fault != std::errc() || stopped != end || !(number >= 0)) {
+        throw Error(ErrorKind::invalid, fmt::format("'{}' must be a number of at least 0", name));
     }
+    return number;
+}
+
+std::optional<double> share_of(const Request& request, const char* name) {
+    const auto share = number_of(request, name);
+    if (share && *share > 1) throw Error(ErrorKind::invalid, fmt::format("'{}' must be a number from 0 to 1", name));
     return share;
 }
 
@@ -49,7 +55,22 @@ operations::Assumptions assumptions_of(const Request& request) {
     }
     assumptions.dark_share = share_of(request, "dark_share");
     assumptions.retried = share_of(request, "retried").value_or(0);
+    assumptions.rate = number_of(request, "rate").value_or(0);
     return assumptions;
+}
+
+/// What was assumed, as it was understood: `null` where nothing was.
+json::Value to_json(const operations::Assumptions& assumptions) {
+    json::Value value{{"check_ms", nullptr}, {"check_fast_ms", nullptr}, {"fall", nullptr}, {"dark_share", nullptr}};
+    if (const auto& detection = assumptions.detection) {
+        value["check_ms"] = detection->interval_ms;
+        value["check_fast_ms"] = detection->fast_ms > 0 ? detection->fast_ms : detection->interval_ms;
+        value["fall"] = detection->fall;
+    }
+    if (assumptions.dark_share) value["dark_share"] = *assumptions.dark_share;
+    value["retried"] = assumptions.retried;
+    value["rate"] = assumptions.rate;
+    return value;
 }
 
 json::Value to_json(const operations::LedgerTotal& total, const char* key) {
@@ -69,7 +90,8 @@ json::Value to_json(const operations::LedgerTotal& total, const char* key) {
                       {"visible_ms", total.visible_ms},
                       {"request_chance", total.request_chance},
                       {"request_chance_measured", total.request_chance_measured},
-                      {"visit_chance", total.visit_chance}};
+                      {"visit_chance", total.visit_chance},
+                      {"expected_failed", total.expected_failed}};
     if (key != nullptr) value[key] = total.key;
     return value;
 }
@@ -109,6 +131,7 @@ Response ledger_response(const operations::Operations& operations, const Request
                            {"nodes", view.nodes},
                            {"apps", view.apps},
                            {"visit_requests", operations::visit_requests},
+                           {"assumptions", to_json(view.assumptions)},
                            {"sum", to_json(view.total, nullptr)},
                            {"by_node", to_json(view.by_node, "node")},
                            {"by_app", to_json(view.by_app, "app")},

@@ -8,7 +8,8 @@
 namespace baton::http {
 
 /// Further arguments are what the ledger cannot measure: `check_ms`, `check_fast_ms` and `fall` of a load balancer that
-/// checks by itself, `dark_share` and `retried` as numbers from 0 to 1. Error(invalid), Error(not_found).
+/// checks by itself, `dark_share` and `retried` as numbers from 0 to 1, `rate` in requests a second for a number of
+/// failed ones. The answer repeats them as `assumptions`. Error(invalid), Error(not_found).
 [[nodiscard]] Response ledger_response(const operations::Operations& operations, const Request& request);
 
 }  // namespace baton::http

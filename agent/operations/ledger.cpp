@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::int64_t day_ms = 86'400'000;
 constexpr std::int64_t default_days = 30;
+constexpr double most_rate = 1e9;
 
 /// What turns milliseconds of a node into chances of a request.
 struct Scale {
@@ -31,6 +32,9 @@ Scale scale_of(unsigned nodes, unsigned apps, const Assumptions& assumptions) {
     const auto is_share = [](double share) { return share >= 0 && share <= 1; };
     if (!is_share(assumptions.retried) || (assumptions.dark_share && !is_share(*assumptions.dark_share))) {
         throw Error(ErrorKind::invalid, "a share of requests must lie between 0 and 1");
+    }
+    if (!(assumptions.rate >= 0 && assumptions.rate <= most_rate)) {
+        throw Error(ErrorKind::invalid, fmt::format("a rate must be from 0 to {} requests a second", most_rate));
     }
     const auto& detection = assumptions.detection;
     if (detection && (detection->interval_ms <= 0 || detection->interval_ms > day_ms || detection->fast_ms < 0 ||
@@ -50,8 +54,10 @@ Scale scale_of(unsigned nodes, unsigned apps, const Assumptions& assumptions) {
 struct Sum {
     LedgerTotal total;
     double measured_visible_ms = 0;
+    double rate = 0;
 
     void add(const store::LedgerEntry& row, const Scale& scale) {
+        rate = scale.assumptions.rate;
         ++total.deploys;
         total.at_ms = std::max(total.at_ms, row.at_ms);
         if (row.kind == store::LedgerKind::unknown) {
@@ -82,6 +88,7 @@ struct Sum {
         done.request_chance = chance(total.visible_ms);
         done.request_chance_measured = chance(measured_visible_ms);
         done.visit_chance = chance_of_any(done.request_chance, visit_requests);
+        done.expected_failed = total.visible_ms / 1000 * rate;
         return done;
     }
 };
@@ -142,6 +149,7 @@ LedgerView add_up(const std::vector<store::LedgerEntry>& rows, std::int64_t sinc
     view.until_ms = until_ms;
     view.nodes = nodes;
     view.apps = apps;
+    view.assumptions = assumptions;
     Sum total;
     for (const auto& row : rows) total.add(row, scale);
     view.total = total.over(period_ms);

@@ -34,6 +34,7 @@ struct Assumptions {
     std::optional<double>
         dark_share;      ///< of all requests that a dark node draws; none: 1/N. 0.8 was measured of leastconn
     double retried = 0;  ///< share of failed requests that another node answers instead
+    double rate = 0;     ///< requests a second of all that is summed; 0: not known, and no number of failed ones
 };
 
 /// E[min(T, Det)] in ms of an outage that begins at any moment between two checks. Pure.
@@ -66,6 +67,7 @@ struct LedgerTotal {
     double request_chance = 0;           ///< that one request of the period met downtime: the share expected to fail
     double request_chance_measured = 0;  ///< the same from measured rows only
     double visit_chance = 0;             ///< that one of 50 requests did, at most
+    double expected_failed = 0;  ///< requests, at the assumed rate; what was `cut` may come to it, or has been finished
 };
 
 struct LedgerView {
@@ -73,6 +75,7 @@ struct LedgerView {
     std::int64_t until_ms = 0;
     unsigned nodes = 0;  ///< that share the requests of an app
     unsigned apps = 0;   ///< that share all requests, taken as equally much asked
+    Assumptions assumptions;
     LedgerTotal total;
     std::vector<LedgerTotal> by_node;
     std::vector<LedgerTotal> by_app;

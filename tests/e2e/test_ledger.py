@@ -89,7 +89,12 @@ class LedgerTest(ChainCase):
         # A load balancer that notices within 100 to 200 ms would have ended each exposure then; retries save their share.
         noticed = chain["web2"].get("/api/v1/ledger?app=mini&check_ms=100&fall=2&retried=0.5")
         self.assertAlmostEqual(noticed["sum"]["visible_ms"], 3 * 150 * 0.5 / 3)
-        for wrong in ("retried=2", "retried=x", "fall=3", "check_ms=0", "since_ms=99999999999999", "since_ms=-1"):
+        told = noticed["assumptions"]
+        self.assertEqual((told["check_ms"], told["check_fast_ms"], told["fall"], told["retried"], told["dark_share"]),
+                         (100, 100, 2, 0.5, None))
+        lost = chain["web2"].get("/api/v1/ledger?app=mini&rate=60")["sum"]
+        self.assertAlmostEqual(lost["expected_failed"], 60 * lost["visible_ms"] / 1000)
+        for wrong in ("rate=-1", "rate=x", "retried=2", "retried=x", "fall=3", "check_ms=0", "since_ms=99999999999999", "since_ms=-1"):
             chain["web2"].get(f"/api/v1/ledger?app=mini&{wrong}", expect=400)
         chain["web2"].get("/api/v1/ledger?app=nobody", expect=404)
         text = chain.fleet.command("ledger", "mini", "--since", "1h", agent=chain["web3"]).stdout

@@ -111,8 +111,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             cost = {"deploys": 3, "measured": 1, "assumed": 1, "unknown": 1, "dark_ms": 1040, "exposed_ms": 1012,
                     "assumed_exposed_ms": 500, "out_ms": 0, "drain_ms": 0, "restart_ms": 1300, "rejoin_ms": 0, "cut": 7,
                     "visible_ms": 337.3, "request_chance": 0.0000039, "request_chance_measured": 0.0000019,
-                    "visit_chance": 0.00019}
+                    "visit_chance": 0.00019, "expected_failed": 33.73}
+            assumed = {"check_ms": 2000, "check_fast_ms": 250, "fall": 3, "dark_share": 0.8, "retried": 0.5, "rate": 100}
+            none = {"check_ms": None, "check_fast_ms": None, "fall": None, "dark_share": None, "retried": 0, "rate": 0}
             return self.answer(200, {"since_ms": NOW - 86400000, "until_ms": NOW, "nodes": 3, "apps": 1,
+                                     "assumptions": assumed if "check_ms" in query else none,
                                      "visit_requests": 50, "sum": cost, "by_node": [dict(cost, node="web1")],
                                      "by_app": [], "by_rollout": [], "by_day": [dict(cost, day="2025-11-24")],
                                      "rows": []})

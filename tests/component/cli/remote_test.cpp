@@ -18,6 +18,7 @@ using baton::test::FakeAgent;
 using baton::test::TempDir;
 using baton::test::Variable;
 using Catch::Contains;
+using Catch::EndsWith;
 
 TEST_CASE("cli: status shows the chain as a line of nodes, since when, and what it waits for") {
     const FakeAgent agent;
@@ -126,6 +127,17 @@ TEST_CASE("cli: history, ledger and audit are tables, or JSON") {
                Contains("337ms of total outage: 0.00039 % of all requests, and at most 0.019 % of visits of 50"));
     CHECK_THAT(ledger, Contains("Of that 500ms are assumed; measured alone, it is 0.00019 %"));
     CHECK_THAT(ledger, Contains("NODE  DEPLOYS") && Contains("web1") && Contains("2025-11-24"));
+    CHECK_THAT(ledger, !Contains("Assumed:") && !Contains("requests a second"));
+    const auto careful =
+        baton_cli({"ledger", "shop", "--check", "2s", "--check-fast", "250ms", "--fall", "3", "--dark-share", "0.8",
+                   "--retried", "0.5", "--rate", "100", "--agent", agent.url()});
+    CHECK_THAT(careful.out,
+               Contains("At 100 requests a second that is 34 failed requests.\n"
+                        "Assumed: a node is taken out after 3 failed checks 2s apart, 250ms after a failure; "
+                        "a node that is down draws 80 % of all requests; 50 % of the failed requests are "
+                        "answered by another node.\n"));
+    CHECK(baton_cli({"ledger", "shop", "--fall", "3", "--agent", agent.url()}).status == 2);
+    CHECK(baton_cli({"ledger", "shop", "--retried", "1.5", "--agent", agent.url()}).status == 2);
     CHECK_THAT(baton_cli({"audit", "--agent", agent.url()}).out, Contains("ann") && Contains("bad prices"));
     const auto mine = baton_cli({"history", "shop", "--audit", "-n", "3", "--agent", agent.url()});
     CHECK_THAT(mine.out, Contains("ann") && Contains("bad prices"));
@@ -135,6 +147,9 @@ TEST_CASE("cli: history, ledger and audit are tables, or JSON") {
     CHECK(requests[0].at("target") == "/api/v1/apps/shop/rollouts?limit=5");
     CHECK(requests.at(requests.size() - 2).at("target") == "/api/v1/audit?limit=3&app=shop");
     CHECK(requests[2].at("target").get<std::string>().starts_with("/api/v1/ledger?since_ms=1"));
+    CHECK_THAT(requests[3].at("target").get<std::string>(),
+               EndsWith("&app=shop&check_ms=2000&check_fast_ms=250&fall=3&dark_share=0.800000&retried=0.500000"
+                        "&rate=100.000000"));
 }
 
 TEST_CASE("cli: orders go to their place with what was said, and the agent's sentence comes back") {

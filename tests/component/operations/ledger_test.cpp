@@ -133,6 +133,22 @@ TEST_CASE("ledger: retries save their share, and a balancer that prefers the dea
     CHECK(add_up(rows, 0, day, 2, 1, assumptions).total.visible_ms == Approx(120));
 }
 
+TEST_CASE("ledger: with a rate the visible time is a number of failed requests, that of the spec's measured rollout") {
+    // Three outages of 1.04 s under 200 requests a second and no detection: 216 were predicted with those in flight,
+    // 223 counted.
+    const std::vector<LedgerEntry> rows{row("web1", "R1", 1'040), row("web2", "R1", 1'040), row("web3", "R1", 1'040)};
+    Assumptions assumptions;
+    CHECK(add_up(rows, 0, day, 3, 1, assumptions).total.expected_failed == 0);
+    assumptions.rate = 200;
+    const auto view = add_up(rows, 0, day, 3, 1, assumptions);
+    CHECK(view.total.expected_failed == Approx(208));
+    CHECK(view.by_node[0].expected_failed == Approx(208.0 / 3));
+    CHECK(view.by_rollout[0].expected_failed == Approx(208));
+    CHECK(view.assumptions.rate == 200);
+    assumptions.rate = -1;
+    CHECK_THROWS_AS(add_up(rows, 0, day, 3, 1, assumptions), Error);
+}
+
 TEST_CASE("ledger: assumptions that make no sense are refused") {
     Assumptions assumptions;
     assumptions.retried = 1.5;
