@@ -29,6 +29,27 @@ std::string network_of(const std::string& address) {
     return std::string(bytes.begin(), bytes.begin() + network_bytes);
 }
 
+/// The common names of a subject as RFC 2253 writes it: `CN=web1,O=a\, b`.
+std::vector<std::string> common_names(std::string_view subject) {
+    std::vector<std::string> names;
+    std::string part;
+    const auto finish = [&] {
+        if (part.starts_with("CN=")) names.push_back(part.substr(3));
+        part.clear();
+    };
+    for (std::size_t at = 0; at < subject.size(); ++at) {
+        if (subject[at] == '\\' && at + 1 < subject.size()) {
+            part += subject[++at];  // what is escaped divides nothing
+        } else if (subject[at] == ',' || subject[at] == '+') {
+            finish();
+        } else {
+            part += subject[at];
+        }
+    }
+    finish();
+    return names;
+}
+
 }  // namespace
 
 void FailureBrake::check(const std::string& address) {
@@ -97,6 +118,7 @@ Principal Access::identify(const Request& request) {
             if (config_.find_node(peer) == nullptr) {
                 throw Error(ErrorKind::unauthorized, fmt::format("node '{}' is not in this agent's chain", peer));
             }
+            check_certificate(peer, request.certificate_subject);
             principal.name = peer.str();
             principal.peer = peer;
             return principal;
@@ -115,6 +137,16 @@ Principal Access::identify(const Request& request) {
     principal.name = token->name;
     principal.role = token->role;
     return principal;
+}
+
+void Access::check_certificate(const NodeName& peer, std::string_view subject) const {
+    // The cluster key is every node's; a certificate with a node's name is that node's alone. One with another name,
+    // such as one that all nodes share, says nothing about who it is.
+    for (const std::string& name : common_names(subject)) {
+        if (name == peer.str() || config_.find_node(NodeName(name)) == nullptr) continue;
+        throw Error(ErrorKind::unauthorized,
+                    fmt::format("peer request refused: it is from '{}' by a certificate of '{}'", peer, name));
+    }
 }
 
 void Access::refused(const Request& request, std::string_view what, std::string_view why) {

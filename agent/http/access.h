@@ -80,6 +80,8 @@ class Access {
     }
 
   private:
+    /// Error(unauthorized) when a client certificate's common name is that of another node than `peer`.
+    void check_certificate(const NodeName& peer, std::string_view subject) const;
     [[nodiscard]] std::optional<config::Token> token_of(const Request& request);
 
     const config::AgentConfig& config_;

@@ -22,10 +22,10 @@ class Authority:
                 "-subj", f"/CN={name}", "-keyout", self._key, "-out", self.certificate)
 
     def issue(self, name, host, file_name=None):
-        """A certificate for a node's name and address, and its key: two paths."""
+        """A certificate of that common name for an address, and its key: two paths."""
         certificate, key = (self.folder / f"{file_name or name}.{ending}" for ending in ("crt", "key"))
         request, extension = self.folder / "request.pem", self.folder / "extension"
-        extension.write_text(f"subjectAltName=IP:{host},DNS:{name}\n")
+        extension.write_text(f"subjectAltName=IP:{host}\n")
         openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
                 "-keyout", key, "-out", request)
         openssl("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self._key, "-days", "2",

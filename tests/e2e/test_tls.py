@@ -7,8 +7,9 @@ import ssl
 import unittest
 
 from harness import AGENT_PORT, APP_TOKEN, ChainCase, wait_until
-from abuse import connect, get, read_answer, status_of
+from abuse import connect, get, post, read_answer, status_of
 from certificates import Authority, serial_of
+from test_keys import signed
 
 
 class TlsTest(ChainCase):
@@ -37,6 +38,14 @@ class TlsTest(ChainCase):
         self.assertEqual(self.asks(chain, chain.authority), 0, "no certificate")
         self.assertEqual(self.asks(chain, chain.authority, stranger), 0, "a certificate of another authority")
         self.assertEqual(self.asks(chain, other, chain.certificates["web2"]), 0, "a server of another authority")
+        # A node's certificate speaks for that node alone, although all have the cluster key.
+        key = (chain.directory / "secrets" / "cluster.key").read_text()
+        self.assertEqual(self.speaks(chain, key, "web2", chain.certificates["web2"]), 202)
+        self.assertEqual(self.speaks(chain, key, "web3", chain.certificates["web2"]), 401)
+        shared = chain.authority.issue("everybody", chain.hosts["web2"])
+        self.assertEqual(self.speaks(chain, key, "web3", shared), 202, "one for all nodes is allowed too")
+        odd = chain.authority.issue("everybody,CN=web2", chain.hosts["web2"], "odd")
+        self.assertEqual(self.speaks(chain, key, "web3", odd), 202, "a comma within a name divides nothing")
         # A certificate is no token: it lets in, and nothing more.
         host = chain.hosts["web1"]
         with chain["web1"].tls.wrap_socket(connect((host, AGENT_PORT)), server_hostname=host) as stream:
@@ -47,6 +56,18 @@ class TlsTest(ChainCase):
                                    "--certificate-file", str(certificate), "--private-key-file", str(key),
                                    agent=chain["web1"])
         self.assertIn(chain.first, done.stdout)
+
+    @staticmethod
+    def speaks(chain, key, sender, certificate):
+        """The status of a signed message of `sender` that comes with `certificate`."""
+        host = chain.hosts["web1"]
+        trusting = ssl.create_default_context(cafile=str(chain.authority.certificate))
+        trusting.load_cert_chain(*certificate)
+        headers = "".join(f"{name}: {value}\r\n" for name, value in signed(
+            key, sender, "web1", "/peer/v1/chain/mini", b"{}").items())
+        with trusting.wrap_socket(connect((host, AGENT_PORT)), server_hostname=host) as stream:
+            stream.sendall(post(b"/peer/v1/chain/mini", headers.encode() + b"Content-Length: 2\r\n", b"{}"))
+            return status_of(read_answer(stream))
 
     def test_new_certificates_are_served_after_sighup_and_old_connections_go_on(self):
         chain = self.chain(deployed=False, poll=False, tls="both sides")
