@@ -16,6 +16,7 @@
 
 #include "agent/build/agent_check_listener.h"
 #include "agent/build/build.h"
+#include "agent/build/step_runner.h"
 #include "agent/engine/engine.h"
 #include "agent/engine/outbox.h"
 #include "agent/engine/service_states.h"
@@ -120,6 +121,7 @@ class Agent {
         if (const auto ended = process::end_leftovers(build::step_owner(config_)); ended > 0) {
             log::warning("agent", "ended what the steps of an earlier agent left behind", {{"processes", ended}});
         }
+        process::prepare_cgroups();
         listen_for_agent_checks();
         router_.show_counters([this] { return server_.counters(); });
         server_.start();
@@ -131,6 +133,8 @@ class Agent {
                    {"address", config_.find_node(config_.self)->address.text()},
                    {"nodes", config_.nodes.size()},
                    {"apps", config_.apps.size()}});
+        log::info("agent", "prepare and test steps stand back",
+                  {{"by", process::describe_priority(build::build_priority(config_))}});
     }
     /// What SIGHUP asks for; each part for itself, so that a faulty file keeps no other from being read.
     void reload() {

@@ -189,7 +189,7 @@ class Preparation {
                 runner_.built_in(step.name.empty() ? "virtualenv " + step.command : step.name, context_.stage,
                                  [&] { context_.virtualenv = make_virtualenv(runner_, step, stop_); });
             } else {
-                runner_.run(step, context_, spec_.workspace, process::Priority::batch, stop_);
+                runner_.run(step, context_, spec_.workspace, build_priority(*spec_.agent), stop_);
             }
         }
         if (!prepared_.pipeline.switch_over) return;
@@ -221,13 +221,13 @@ class Preparation {
 
     void run_test(const config::Step& step) {
         if (step.junit.empty()) {
-            runner_.run(step, context_, spec_.workspace, process::Priority::batch, stop_);
+            runner_.run(step, context_, spec_.workspace, build_priority(*spec_.agent), stop_);
             return;
         }
         const TestGate gate(spec_.workspace, step.junit);
         std::optional<Error> failure;
         try {
-            runner_.run(step, context_, spec_.workspace, process::Priority::batch, stop_);
+            runner_.run(step, context_, spec_.workspace, build_priority(*spec_.agent), stop_);
         } catch (const Error& error) {
             if (error.kind() != ErrorKind::step_failed) throw;
             failure = error;

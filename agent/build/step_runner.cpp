@@ -30,6 +30,15 @@ fs::path step_directory(const fs::path& base, const std::string& workdir) {
 
 }  // namespace
 
+process::Priority build_priority(const config::AgentConfig& agent) {
+    switch (agent.build_priority) {
+        case config::BuildPriority::normal: return process::Priority::normal;
+        case config::BuildPriority::low: return process::Priority::low;
+        case config::BuildPriority::idle: return process::Priority::idle;
+    }
+    return process::Priority::low;
+}
+
 std::int64_t now_ms() { return to_epoch_ms(SystemClock().wall()); }
 
 void give_to(const fs::path& path, const std::optional<process::Account>& account) {

@@ -45,6 +45,9 @@ class StepRunner {
     std::optional<process::Account> account_;
 };
 
+/// Of the steps that run while users are served: prepare and test.
+[[nodiscard]] process::Priority build_priority(const config::AgentConfig& agent);
+
 /// Wall time for records.
 [[nodiscard]] std::int64_t now_ms();
 

@@ -130,13 +130,13 @@ fs::path make_virtualenv(StepRunner& runner, const config::Step& step, const std
     }
     remove_tree(venv);
     check(runner.tool({step.python, "-m", "venv", "--system-site-packages", "--without-pip", venv.string()},
-                      environment, base, step.timeout, process::Priority::batch, stop),
+                      environment, base, step.timeout, build_priority(*runner.spec().agent), stop),
           "python3 -m venv");
     if (names_anything(content)) {
         std::vector<std::string> pip{system_python, "-m", "pip",        "--python", (venv / "bin/python").string(),
                                      "install",     "-r", file.string()};
         if (spec.app->wheels) pip.insert(pip.end(), {"--no-index", "--find-links", wheels});
-        check(runner.tool(pip, environment, base, step.timeout, process::Priority::batch, stop), "pip install");
+        check(runner.tool(pip, environment, base, step.timeout, build_priority(*runner.spec().agent), stop), "pip install");
     }
     write_file_atomically(venv / marker_name, hash + "\n");
     return venv;

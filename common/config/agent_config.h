@@ -147,9 +147,13 @@ struct App {
     std::uint64_t max_log_bytes = 64ULL * 1024 * 1024;
 };
 
+/// How prepare and test steps stand back behind what serves users on the same machine.
+enum class BuildPriority { idle, low, normal };
+
 struct AgentConfig {
     std::filesystem::path state_dir = "/var/lib/baton";
     unsigned executors = 2;
+    BuildPriority build_priority = BuildPriority::low;
     std::vector<Node> nodes;  ///< the chain, in order
     Security security;
     Traffic traffic;

@@ -237,6 +237,7 @@ AgentConfig parse_agent_config(std::string_view text, std::string_view file_name
         top.path("state_dir", config.state_dir);
         top.check_variables("state_dir", config.state_dir.string(), {"NODE_NAME", "NODE_ADDRESS"});
         top.whole("executors", config.executors, 1, 256);
+        top.choice("build_priority", config.build_priority, build_priority_names);
         config.nodes = read_chain(top);
         config.security = read_security(top);
         if (const auto* traffic = top.value("traffic")) {

@@ -25,6 +25,9 @@ inline constexpr std::array traffic_method_names{NameOf<TrafficMethod>{"none", T
                                                  NameOf<TrafficMethod>{"refuse", TrafficMethod::refuse},
                                                  NameOf<TrafficMethod>{"file", TrafficMethod::file},
                                                  NameOf<TrafficMethod>{"command", TrafficMethod::command}};
+inline constexpr std::array build_priority_names{NameOf<BuildPriority>{"idle", BuildPriority::idle},
+                                                 NameOf<BuildPriority>{"low", BuildPriority::low},
+                                                 NameOf<BuildPriority>{"normal", BuildPriority::normal}};
 inline constexpr std::array verify_commit_names{NameOf<VerifyCommit>{"none", VerifyCommit::none},
                                                 NameOf<VerifyCommit>{"ssh", VerifyCommit::ssh},
                                                 NameOf<VerifyCommit>{"gpg", VerifyCommit::gpg}};

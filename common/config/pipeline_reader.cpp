@@ -253,8 +253,8 @@ std::optional<FileKind> detect_kind(std::string_view text) {
     yaml::Report report("");
     const auto root = yaml::parse(text, report);
     if (!root) return std::nullopt;
-    static const std::set<std::string, std::less<>> agent{"state_dir", "executors", "chain",     "security",
-                                                          "traffic",   "apps",      "public_url"};
+    static const std::set<std::string, std::less<>> agent{"state_dir", "executors", "build_priority", "chain",
+                                                          "security",  "traffic",   "apps",           "public_url"};
     static const std::set<std::string, std::less<>> pipeline{"prepare", "test",   "migrate",
                                                              "switch",  "health", "artifacts"};
     const auto among = [&](const auto& names) {

@@ -286,6 +286,7 @@ std::string to_yaml(const AgentConfig& config) {
     out.begin();
     out.path("state_dir", config.state_dir);
     out.number("executors", config.executors);
+    out.choice("build_priority", build_priority_names, config.build_priority);
     print(out, config.nodes);
     print(out, config.security);
     print(out, config.traffic);

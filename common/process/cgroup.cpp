@@ -8,7 +8,9 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
 #include <fstream>
 
 #include "common/file.h"
@@ -48,22 +50,56 @@ bool is_delegated(const std::string& directory) {
 
 }  // namespace
 
-std::string plan_cgroup(std::string_view step_id) {
+std::string delegated_cgroup() {
     const auto root = mount_point();
     if (root.empty()) return {};
     std::ifstream own("/proc/self/cgroup");
     for (std::string line; std::getline(own, line);) {
         if (!line.starts_with("0::/")) continue;
-        const auto directory = root + line.substr(3);
+        std::filesystem::path directory = root + line.substr(3);
+        if (directory.filename() == agent_leaf) directory = directory.parent_path();
         if (!is_delegated(directory) || ::access(directory.c_str(), W_OK) != 0) return {};
-        return fmt::format("{}/step-{}", directory, step_id);
+        return directory;
     }
     return {};
 }
 
+void prepare_cgroups() {
+    const auto directory = delegated_cgroup();
+    if (directory.empty()) return;
+    const auto leaf = directory + "/" + agent_leaf;
+    if (::mkdir(leaf.c_str(), 0755) != 0 && errno != EEXIST) return;
+    if (!write_control(leaf + "/cgroup.procs", "0")) return;
+    // Each by itself: one that this machine lacks must not cost the other.
+    for (const char* controller : {"+cpu", "+io"}) {
+        static_cast<void>(write_control(directory + "/cgroup.subtree_control", controller));
+    }
+}
+
+std::string describe_weight(Priority priority) {
+    const auto directory = delegated_cgroup();
+    if (directory.empty() || priority == Priority::normal) return {};
+    std::ifstream file(directory + "/cgroup.subtree_control");
+    std::string enabled;
+    std::getline(file, enabled);
+    const auto words = split(enabled, ' ');
+    const bool has_cpu = std::ranges::find(words, "cpu") != words.end();
+    if (!has_cpu) return {};
+    return priority == Priority::idle ? "cpu.idle" : fmt::format("cpu.weight {}", batch_weight);
+}
+
+std::string plan_cgroup(std::string_view step_id) {
+    const auto directory = delegated_cgroup();
+    return directory.empty() ? std::string() : fmt::format("{}/step-{}", directory, step_id);
+}
+
 bool make_cgroup(const std::string& directory, Priority priority) {
     if (::mkdir(directory.c_str(), 0755) != 0) return false;
-    if (priority == Priority::batch) static_cast<void>(write_control(directory + "/cpu.weight", batch_weight));
+    if (priority == Priority::normal) return true;
+    static_cast<void>(write_control(directory + "/cpu.weight", batch_weight));
+    static_cast<void>(write_control(directory + "/io.weight", batch_weight));
+    // Like SCHED_IDLE for the whole group; its weight is not looked at any more then.
+    if (priority == Priority::idle) static_cast<void>(write_control(directory + "/cpu.idle", "1"));
     return true;
 }
 

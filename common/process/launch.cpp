@@ -18,6 +18,7 @@
 #include "common/error.h"
 #include "common/file.h"
 #include "common/process/cgroup.h"
+#include "common/process/priority.h"
 
 namespace baton::process {
 namespace {
@@ -25,10 +26,6 @@ namespace {
 constexpr int kept_target = 3;
 /// Above every target of a kept descriptor.
 constexpr int first_free_fd = kept_target + static_cast<int>(most_kept_fds);
-/// linux/ioprio.h is no header for user space: class idle in the three highest of 16 bits, and "this
-/// process".
-constexpr int ioprio_idle = 3 << 13;
-constexpr int ioprio_who_process = 1;
 
 enum class Stage { session, limits, account, directory, execute };
 
@@ -90,12 +87,6 @@ bool become(const Account& account) {
            ::setresuid(account.uid, account.uid, account.uid) == 0;
 }
 
-/// Best effort: a machine that refuses lower priority still runs the step.
-void lower_priority() {
-    static_cast<void>(::setpriority(PRIO_PROCESS, 0, 19));
-    static_cast<void>(::syscall(SYS_ioprio_set, ioprio_who_process, 0, ioprio_idle));
-}
-
 /// Descriptors 0 to 2, the kept ones from 3 on, and `error_fd`, which exec closes; nothing else. Sources lie
 /// above their targets, so copying upwards overwrites none that is still needed.
 bool arrange_descriptors(const std::vector<int>& kept, int error_fd) {
@@ -130,7 +121,7 @@ bool arrange_descriptors(const std::vector<int>& kept, int error_fd) {
     ::umask(022);
     if (!parameters.cgroup.empty()) enter_cgroup(parameters.cgroup);
     if (!arrange_descriptors(kept, error_fd)) fail(error_fd, Stage::session);
-    if (command.priority == Priority::batch) lower_priority();
+    take_priority(command.priority);
     const Limits& limits = command.limits;
     if (!limit(RLIMIT_NOFILE, limits.open_files) || !limit(RLIMIT_CORE, limits.core_bytes) ||
         !limit(RLIMIT_AS, limits.address_space_bytes)) {

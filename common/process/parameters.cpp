@@ -102,7 +102,7 @@ std::string encode(const Parameters& parameters) {
     to.optional(command.limits.open_files);
     to.optional(command.limits.core_bytes);
     to.optional(command.limits.address_space_bytes);
-    to.number(command.priority == Priority::batch ? 1 : 0);
+    to.number(static_cast<std::uint64_t>(command.priority));
     to.number(command.listen_fds ? 1 : 0);
     to.number(command.keep_leftovers ? 1 : 0);
     to.number(parameters.kept_fds);
@@ -123,7 +123,9 @@ Parameters decode_parameters(std::string_view bytes) {
     command.limits.open_files = from.optional();
     command.limits.core_bytes = from.optional();
     command.limits.address_space_bytes = from.optional();
-    command.priority = from.number() != 0 ? Priority::batch : Priority::normal;
+    const auto priority = from.number();
+    if (priority > static_cast<std::uint64_t>(Priority::idle)) throw Error(ErrorKind::corrupt, "an unknown priority");
+    command.priority = static_cast<Priority>(priority);
     command.listen_fds = from.number() != 0;
     command.keep_leftovers = from.number() != 0;
     parameters.kept_fds = from.number();

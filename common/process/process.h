@@ -37,9 +37,18 @@ struct Limits {
     std::optional<std::uint64_t> address_space_bytes;
 };
 
-/// batch: nice 19, idle I/O class and, where a delegated cgroup allows it, a small CPU weight: for prepare
-/// and test on a machine that serves users.
-enum class Priority { normal, batch };
+/// For what runs on a machine that serves users meanwhile. low: nice 19 (of its session's group too, where the kernel
+/// groups sessions), the batch policy, the idle I/O class, a small weight where a delegated cgroup allows it, and the first
+/// to go when memory runs out. idle: besides, only what nobody else wants of the processor.
+enum class Priority { normal, low, idle };
+
+/// What of it this machine lets steps have, for the log: `nice 19, autogroup nice 19, SCHED_BATCH, …`.
+[[nodiscard]] std::string describe_priority(Priority priority);
+
+/// Makes room for cgroups of steps with weights of their own, where systemd delegated this process's cgroup: moves this
+/// process into a leaf of it, since the kernel allows no process beside children that have controllers. Once, before any
+/// step. Best effort.
+void prepare_cgroups();
 
 struct Command {
     std::vector<std::string> argv;         ///< argv[0] is looked up on the PATH of `environment`

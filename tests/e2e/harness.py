@@ -33,6 +33,7 @@ ROLLOUT_SECONDS = 60
 CONFIG = """\
 state_dir: {directory}/${{NODE_NAME}}/state
 executors: 2
+build_priority: normal
 chain:
   nodes:
 {nodes}

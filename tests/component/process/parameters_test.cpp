@@ -19,7 +19,7 @@ TEST_CASE("process: a command reaches its supervisor whole") {
     sent.command.grace = Milliseconds(0);
     sent.command.limits.open_files = 1;
     sent.command.limits.core_bytes.reset();
-    sent.command.priority = Priority::batch;
+    sent.command.priority = Priority::low;
     sent.command.listen_fds = true;
     sent.command.keep_leftovers = true;
     sent.kept_fds = 7;

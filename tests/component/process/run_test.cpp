@@ -5,11 +5,14 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <stdexcept>
 
 #include "common/error.h"
@@ -203,10 +206,65 @@ TEST_CASE("process: limits and priority hold for the command") {
     command.limits.open_files = 77;
     command.limits.core_bytes = 0;
     command.limits.address_space_bytes = 1'000'000 * 1024;
-    command.priority = process::Priority::batch;
+    command.priority = process::Priority::low;
     REQUIRE(process::capture(command, {}).output == "77\n0\n19\n1000000\n");
     // Whoever runs the tests may be nice already.
     REQUIRE(run_shell("nice").output == fmt::format("{}\n", getpriority(PRIO_PROCESS, 0)));
+}
+
+TEST_CASE("process: a step of low priority stands back in every way that the kernel has, and a normal one does not") {
+    const auto look = [](process::Priority priority) {
+        auto command = shell(
+            "chrt -p $$ | sed -n 's/.*policy: //p'; ionice -p $$; cat /proc/self/oom_score_adj; "
+            "sed 's/.*nice //' /proc/self/autogroup 2>/dev/null || true");
+        command.priority = priority;
+        return process::capture(command, {}).output;
+    };
+    std::ifstream enabled("/proc/sys/kernel/sched_autogroup_enabled");
+    int groups = 0;
+    enabled >> groups;
+    const auto session = [&](const char* nice) { return groups != 0 ? std::string(nice) + "\n" : std::string(); };
+    CHECK(look(process::Priority::low).find("SCHED_BATCH\nidle\n500\n" + session("10")) == 0);
+    CHECK(look(process::Priority::idle).find("SCHED_IDLE\nidle\n500\n" + session("19")) == 0);
+    CHECK(look(process::Priority::normal).find("SCHED_OTHER\n") == 0);
+    CHECK(look(process::Priority::normal).find("500") == std::string::npos);
+    CHECK(process::describe_priority(process::Priority::low).find("nice 19") == 0);
+    CHECK(process::describe_priority(process::Priority::idle).find("SCHED_IDLE") != std::string::npos);
+    CHECK(process::describe_priority(process::Priority::normal) == "like everything else");
+}
+
+TEST_CASE("process: in a delegated cgroup the agent moves into a leaf beside the groups of its steps") {
+    const char* name = "process: in a delegated cgroup the agent moves into a leaf beside the groups of its steps";
+    // This test starts itself once more, as the agent whose cgroup was delegated.
+    if (const char* answer = std::getenv("DELEGATED_ANSWER")) {
+        process::prepare_cgroups();
+        process::prepare_cgroups();
+        const auto step = run_shell("grep ^0:: /proc/self/cgroup").output;
+        write_file_atomically(answer, read_file("/proc/self/cgroup", 10'000) + "step " + step);
+        return;
+    }
+    const auto group = fmt::format("/sys/fs/cgroup/unified/baton-test-{}", ::getpid());
+    const auto plain = fmt::format("/sys/fs/cgroup/baton-test-{}", ::getpid());
+    const auto directory = ::mkdir(group.c_str(), 0755) == 0   ? group
+                           : ::mkdir(plain.c_str(), 0755) == 0 ? plain
+                                                               : std::string();
+    if (directory.empty() || ::setxattr(directory.c_str(), "user.delegate", "1", 1, 0) != 0) {
+        WARN("cgroups of version 2 cannot be made here: not tested");
+        static_cast<void>(::rmdir(directory.c_str()));
+        return;
+    }
+    const test::TempDir dir;
+    auto agent = shell(fmt::format("echo $$ > {}/cgroup.procs && exec {} '{}' >/dev/null", directory,
+                                   std::filesystem::read_symlink("/proc/self/exe").string(), name));
+    agent.environment.push_back("DELEGATED_ANSWER=" + (dir / "answer").string());
+    const auto done = process::capture(agent, {});
+    const auto answer = read_file(dir / "answer", 10'000);
+    ::rmdir((directory + "/agent").c_str());
+    CHECK(::rmdir(directory.c_str()) == 0);  // no step's group was left in it
+    INFO(done.output << answer);
+    const auto base = std::filesystem::path(directory).filename().string();
+    CHECK(answer.find("0::/" + base + "/agent\n") != std::string::npos);
+    CHECK(answer.find("step 0::/" + base + "/step-") != std::string::npos);
 }
 
 TEST_CASE("process: a command runs with another account's rights and none of ours") {

@@ -42,6 +42,7 @@ TEST_CASE("config: the smallest agent.yaml gets the documented defaults") {
 TEST_CASE("config: every key of agent.yaml is read") {
     const AgentConfig config = parse_agent_config(test::full_agent, "agent.yaml");
     CHECK(config.executors == 3);
+    CHECK(config.build_priority == BuildPriority::idle);
     CHECK(config.public_url == "https://baton.example.com");
     REQUIRE(config.nodes.size() == 4);
     CHECK(config.nodes[1].address.host == "fd00::12");

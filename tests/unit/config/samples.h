@@ -25,6 +25,7 @@ security:
 /// Every key of agent.yaml, none at its default.
 inline const std::string full_agent = R"(state_dir: /srv/baton/${NODE_NAME}
 executors: 3
+build_priority: idle
 public_url: https://baton.example.com
 chain:
   nodes:
