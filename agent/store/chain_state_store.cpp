@@ -2,7 +2,11 @@
 // What the chain protocol promised, a row an app, and whose state directory this is.
 #include "agent/store/chain_state_store.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <cerrno>
 
 #include "common/error.h"
 
@@ -12,6 +16,18 @@ namespace {
 
 constexpr std::string_view set_meta =
     "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+
+/// Names a file for as long as it lives: a rename keeps it, a copy has another. On file systems that know no time of
+/// birth the inode alone has to do.
+std::string file_identity(const std::filesystem::path& file) {
+    struct statx found {};
+    if (::statx(AT_FDCWD, file.c_str(), 0, STATX_INO | STATX_BTIME, &found) != 0) {
+        throw system_error(fmt::format("look at {}", file.string()), errno);
+    }
+    const bool born = (found.stx_mask & STATX_BTIME) != 0;
+    return fmt::format("{}:{}.{:09}", found.stx_ino, born ? found.stx_btime.tv_sec : 0,
+                       born ? found.stx_btime.tv_nsec : 0);
+}
 
 }  // namespace
 
@@ -40,6 +56,10 @@ AgentIdentity ChainStateStore::claim(const NodeName& node, std::string_view boot
                                 "or start with --node {} where it belongs",
                                 database_.file().string(), before.node, node, before.node));
     }
+    const auto file = file_identity(database_.file());
+    before.copied = !before.file.empty() && before.file != file;
+    if (before.copied) database_.run("DELETE FROM chain_state");
+    database_.run(set_meta, {"file", file});
     database_.run(set_meta, {"node", node.str()});
     database_.run(set_meta, {"boot_id", boot_id});
     scope.commit();
@@ -52,6 +72,7 @@ AgentIdentity ChainStateStore::identity() const {
         if (row.text(0) == "state_id") identity.state_id = row.text(1);
         if (row.text(0) == "node") identity.node = NodeName(row.text(1));
         if (row.text(0) == "boot_id") identity.boot_id = row.text(1);
+        if (row.text(0) == "file") identity.file = row.text(1);
     }
     return identity;
 }

@@ -55,6 +55,30 @@ TEST_CASE("identity: a fresh database, a restart, a reboot and a cloned director
     CHECK(other.chain.identity().state_id != clone.chain.identity().state_id);
 }
 
+TEST_CASE("identity: a copy and a backup that was put back are known, and what the chain was promised there is dropped") {
+    const test::TempDir dir;
+    const AppName shop("shop");
+    const auto start = [&](const std::string& file) {
+        Store store(dir / file);
+        const auto identity = store.chain.claim(NodeName("web1"), "boot-1");
+        const bool remembers = store.chain.load(shop).has_value();
+        if (!remembers) store.chain.save(shop, "{}");
+        return std::pair(identity.copied, remembers);
+    };
+    CHECK(start("baton.db") == std::pair(false, false));
+    CHECK(start("baton.db") == std::pair(false, true));
+    std::filesystem::copy_file(dir / "baton.db", dir / "backup.db");
+    CHECK(start("baton.db") == std::pair(false, true));
+    // A move is no copy.
+    std::filesystem::rename(dir / "baton.db", dir / "moved.db");
+    CHECK(start("moved.db") == std::pair(false, true));
+    std::filesystem::remove(dir / "moved.db");
+    std::filesystem::rename(dir / "backup.db", dir / "moved.db");
+    CHECK(start("moved.db") == std::pair(true, false));
+    // Once it has been noticed it is this node's database, however it came here.
+    CHECK(start("moved.db") == std::pair(false, true));
+}
+
 TEST_CASE("flags: set, replaced, listed by prefix, erased, apart for each app") {
     const test::TempDir dir;
     Store store(dir / "baton.db");
