@@ -53,6 +53,8 @@ sigset_t block_signals() {
         throw system_error("block signals", fault);
     }
     std::signal(SIGPIPE, SIG_IGN);  // NOLINT(cert-err33-c): cannot fail for SIGPIPE
+    // A file that may not grow is a failed write like any other on a full disk, and not the agent's death.
+    std::signal(SIGXFSZ, SIG_IGN);  // NOLINT(cert-err33-c): nor for this one
     return set;
 }
 
@@ -78,7 +80,7 @@ void notify_systemd(const std::string& state) {
 std::string boot_id() { return std::string(trim(read_file("/proc/sys/kernel/random/boot_id", 100))); }
 
 http::ServerOptions server_options(const config::AgentConfig& config, const http::Router& router) {
-    const auto& address = config.find_node(config.self)->address;
+    const auto& address = config.listen ? *config.listen : config.find_node(config.self)->address;
     http::ServerOptions options;
     options.host = address.host;
     options.port = address.port;
@@ -107,7 +109,7 @@ class Agent {
           services_(config_),
           outbox_(config_, signer_),
           engine_(config_, store_, clock_, outbox_, services_,
-                  identity_.node.empty() || identity_.boot_id != boot_id()),
+                  identity_.node.empty() || identity_.copied || identity_.boot_id != boot_id()),
           starter_(config_, store_, clock_, engine_),
           operations_(
               config_, store_, engine_, [this] { starter_.wake(); }, clock_),
@@ -122,6 +124,12 @@ class Agent {
             log::warning("agent", "ended what the steps of an earlier agent left behind", {{"processes", ended}});
         }
         process::prepare_cgroups();
+        if (identity_.copied) {
+            log::warning("agent",
+                         "the database was copied or put back from a backup: what it remembers of permits counts for "
+                         "nothing; once the apps are in service, a person must say on another node: baton accept",
+                         {{"node", config_.self}, {"state_dir", config_.state_dir.string()}});
+        }
         listen_for_agent_checks();
         router_.show_counters([this] { return server_.counters(); });
         server_.start();

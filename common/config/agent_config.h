@@ -161,7 +161,8 @@ struct AgentConfig {
     std::filesystem::path state_dir = "/var/lib/baton";
     unsigned executors = 2;
     BuildPriority build_priority = BuildPriority::low;
-    std::vector<Node> nodes;  ///< the chain, in order
+    std::vector<Node> nodes;        ///< the chain, in order
+    std::optional<Address> listen;  ///< where this agent listens, when not on its own entry's address
     Security security;
     Traffic traffic;
     std::map<AppName, App> apps;

@@ -269,6 +269,8 @@ AgentConfig parse_agent_config(std::string_view text, std::string_view file_name
         top.whole("executors", config.executors, 1, 256);
         top.choice("build_priority", config.build_priority, build_priority_names);
         config.nodes = read_chain(top);
+        top.address("listen", config.listen);
+        if (config.listen) top.check_variables("listen", config.listen->host, {"NODE_NAME", "NODE_ADDRESS"});
         config.security = read_security(top);
         if (const auto* traffic = top.value("traffic")) {
             config.traffic = read_traffic(*traffic, "'traffic'", top.where("traffic"), report);

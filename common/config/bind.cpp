@@ -43,6 +43,7 @@ void bind_to_node(AgentConfig& config, const NodeName& self) {
     config.self = self;
     Variables variables{{"NODE_NAME", self.str()}, {"NODE_ADDRESS", node->address.host}};
     config.state_dir = expand(config.state_dir.string(), variables);
+    if (config.listen) config.listen->host = expand(config.listen->host, variables);
     const bool per_app = names_the_app(config.traffic);
     for (auto& [name, app] : config.apps) {
         variables["APP"] = name.str();

@@ -291,6 +291,7 @@ std::string to_yaml(const AgentConfig& config) {
     out.number("executors", config.executors);
     out.choice("build_priority", build_priority_names, config.build_priority);
     print(out, config.nodes);
+    if (config.listen) out.text("listen", config.listen->text());
     print(out, config.security);
     print(out, config.traffic);
     if (!config.apps.empty()) {

@@ -113,3 +113,15 @@ TEST_CASE("identity: this machine has a name and the loopback address") {
     CHECK_FALSE(machine.host_name.empty());
     CHECK(std::ranges::find(machine.addresses, "127.0.0.1") != machine.addresses.end());
 }
+
+TEST_CASE("identity: an agent may listen elsewhere than its peers call it, and they need not agree on where") {
+    const std::string text = R"(chain: {nodes: [{name: web1, address: "10.0.0.11:7070"}]}
+security: {cluster_key_file: /etc/baton/cluster.key}
+)";
+    auto config = config::parse_agent_config(text + "listen: \"${NODE_ADDRESS}:7072\"\n", "agent.yaml");
+    config::bind_to_node(config, NodeName("web1"));
+    CHECK(config.listen->text() == "10.0.0.11:7072");
+    CHECK(config.hash == config::parse_agent_config(text, "agent.yaml").hash);
+    CHECK_THROWS_WITH(config::parse_agent_config(text + "listen: \"${HOME}:7072\"\n", "agent.yaml"),
+                      Catch::Contains("HOME"));
+}
