@@ -102,7 +102,13 @@ struct SwitchCost {
 };
 
 /// How switch_over left the node.
-enum class SwitchOutcome { in_service, restored, untouched, stuck };
+enum class SwitchOutcome {
+    in_service,
+    restored,
+    untouched,
+    stuck,
+    left,  ///< in the middle of verify, since the agent is ending: its next start takes it up (SwitchOptions::leave)
+};
 struct SwitchResult {
     SwitchOutcome outcome = SwitchOutcome::untouched;
     std::string reason;                             ///< empty when in_service
@@ -113,6 +119,9 @@ struct SwitchOptions {
     bool redo = false;          ///< an earlier try was cut off; begin from an unknown state
     bool restore_only = false;  ///< do not try the new release (again): put the previous one back
     std::string reason;         ///< restore_only: why, for the log
+    /// The agent is ending. Where the health check names the release, so that the next start can tell whether it is
+    /// the one that runs, verify is left at once: the agent may be the very app that is to be restarted.
+    std::stop_token leave = {};
 };
 /// drain, migrate, switch, verify, rejoin; undoes itself on failure. `stop` is obeyed before `switch` begins only:
 /// what has begun is finished or undone. Does not throw but for std::bad_alloc and what `listener` throws.

@@ -12,7 +12,8 @@ namespace baton::build {
 
 namespace {
 
-void look_until_proved(SwitchTools& tools, const config::Health& health, const StepContext& context) {
+void look_until_proved(SwitchTools& tools, const config::Health& health, const StepContext& context,
+                       const std::stop_token& leave) {
     const HealthCheck check(tools.spec, health, context);
     std::string said;
     bool healthy = false;
@@ -25,14 +26,22 @@ void look_until_proved(SwitchTools& tools, const config::Health& health, const S
         said = now;
         // Told to the load balancer only when proved: a first good answer may be followed by a crash.
     };
-    const auto proved = check.prove(on_look, {});
+    const auto proved = check.prove(on_look, leave);
     tools.listener.waits_for("");
     if (!proved.healthy) throw Error(ErrorKind::step_failed, proved.reason);
 }
 
 }  // namespace
 
-void prove(SwitchTools& tools, Runnable& what, ProofOf length) {
+bool names_release(const Runnable& what) {
+    const auto& health = what.pipeline.health;
+    if (!health) return false;
+    if (health->command.empty()) return health->expect_body.find("${GIT_COMMIT}") != std::string::npos;
+    return health->command.find("GIT_COMMIT") != std::string::npos ||
+           health->command.find("BATON_RELEASE_DIR") != std::string::npos;
+}
+
+void prove(SwitchTools& tools, Runnable& what, ProofOf length, const std::stop_token& leave) {
     what.context.stage = wire::Stage::verify;
     tools.log.line("stage verify");
     tools.listener.stage_began(wire::Stage::verify);
@@ -42,7 +51,7 @@ void prove(SwitchTools& tools, Runnable& what, ProofOf length) {
     }
     auto health = *what.pipeline.health;
     if (length == ProofOf::one_answer) health.min_healthy_time = Milliseconds(0);
-    look_until_proved(tools, health, what.context);
+    look_until_proved(tools, health, what.context, leave);
 }
 
 void prove_at(SwitchTools& tools, const Runnable& what, const std::string& address, ProofOf length) {
@@ -52,7 +61,7 @@ void prove_at(SwitchTools& tools, const Runnable& what, const std::string& addre
     health.command.clear();
     if (length == ProofOf::one_answer) health.min_healthy_time = Milliseconds(0);
     tools.log.line(fmt::format("asking as users do: {}", address));
-    with_context("through the front", [&] { look_until_proved(tools, health, what.context); });
+    with_context("through the front", [&] { look_until_proved(tools, health, what.context, {}); });
 }
 
 void warm_up(SwitchTools& tools, const Runnable& what) {

@@ -12,7 +12,10 @@ enum class ProofOf {
 };
 
 /// Stage verify. Error(step_failed) when `what` is not healthy in time. Without a health check it is taken as proved.
-void prove(SwitchTools& tools, Runnable& what, ProofOf length);
+/// Error(cancelled) after `leave`.
+void prove(SwitchTools& tools, Runnable& what, ProofOf length, const std::stop_token& leave = {});
+/// Whether a healthy answer can come from that release only: what is expected of it speaks of its commit or place.
+[[nodiscard]] bool names_release(const Runnable& what);
 /// The same, asked at another address; nothing for an empty one.
 void prove_at(SwitchTools& tools, const Runnable& what, const std::string& address, ProofOf length);
 /// Asks the warm-up addresses; what they answer decides nothing.

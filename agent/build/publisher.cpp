@@ -23,6 +23,10 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr const char* state_file = ".state.json";
+/// What the state becomes when a switch has ended, well or badly.
+constexpr const char* confirmed_file = ".confirmed.json";
+constexpr const char* restored_file = ".restored.json";
 constexpr std::uint64_t most_record_bytes = 1024 * 1024;
 /// A copy of a release; longer than any sane one takes, so that a dead disk is given up on.
 constexpr Milliseconds copy_timeout{10 * 60 * 1000};
@@ -221,7 +225,19 @@ std::optional<fs::path> Publisher::previous() const {
 void Publisher::begin_switch(const fs::path& release) {
     auto state = read_state();
     if (state.to.empty()) state.from = id_of(current());
-    state.to = release.filename().string();
+    const auto to = release.filename().string();
+    state.restarted = state.restarted && state.to == to;
+    state.to = to;
+    // Both ends are laid by before anything is touched: a new release that is healthy must not be taken back because
+    // the disk has filled up meanwhile, nor the old one be out of service for it.
+    write_file_atomically(releases_ / confirmed_file, dump(confirmed(state, state.to)), 0640);
+    write_file_atomically(releases_ / restored_file, dump(restored(state)), 0640);
+    write_state(state);
+}
+
+void Publisher::note_restarted() {
+    auto state = read_state();
+    state.restarted = true;
     write_state(state);
 }
 
@@ -267,37 +283,61 @@ void Publisher::unpublish() {
     sync_directory(deploy_to_);
 }
 
-void Publisher::confirm() {
-    auto state = read_state();
-    const auto now = id_of(current());
+void Publisher::confirm() { write_end(confirmed(read_state(), id_of(current()))); }
+
+void Publisher::settle_restored() { write_end(restored(read_state())); }
+
+Publisher::State Publisher::confirmed(State state, const std::string& now) {
     if (state.good != now) state.previous = state.good;
     state.good = now;
-    state.from.clear();
-    state.to.clear();
-    write_state(state);
+    return restored(std::move(state));
 }
 
-void Publisher::settle_restored() {
-    auto state = read_state();
+Publisher::State Publisher::restored(State state) {
     state.from.clear();
     state.to.clear();
-    write_state(state);
+    state.restarted = false;
+    return state;
 }
 
 Publisher::State Publisher::read_state() const {
-    const auto file = releases_ / ".state.json";
+    const auto file = releases_ / state_file;
     if (!fs::exists(file)) return {};
     return with_context(fmt::format("read {}", file.string()), [&] {
         const auto value = json::parse(read_file(file, most_record_bytes));
         return State{json::text_or(value, "good", ""), json::text_or(value, "previous", ""),
-                     json::text_or(value, "from", ""), json::text_or(value, "to", "")};
+                     json::text_or(value, "from", ""), json::text_or(value, "to", ""),
+                     json::flag_or(value, "restarted", false)};
     });
 }
 
+std::string Publisher::dump(const State& state) {
+    return json::dump({{"good", state.good},
+                       {"previous", state.previous},
+                       {"from", state.from},
+                       {"to", state.to},
+                       {"restarted", state.restarted}});
+}
+
 void Publisher::write_state(const State& state) const {
-    const json::Value value = {
-        {"good", state.good}, {"previous", state.previous}, {"from", state.from}, {"to", state.to}};
-    write_file_atomically(releases_ / ".state.json", json::dump(value), 0640);
+    write_file_atomically(releases_ / state_file, dump(state), 0640);
+}
+
+void Publisher::write_end(const State& state) const {
+    try {
+        write_state(state);
+    } catch (const Error&) {
+        for (const auto* name : {confirmed_file, restored_file}) {
+            const auto file = releases_ / name;
+            if (!fs::exists(file) || read_file(file, most_record_bytes) != dump(state)) continue;
+            std::error_code failed;
+            fs::rename(file, releases_ / state_file, failed);
+            if (failed) continue;
+            sync_directory(releases_);
+            return;
+        }
+        throw;
+    }
 }
 
 void Publisher::prune(unsigned keep) {

@@ -28,7 +28,8 @@ struct ReleaseRecord {
 ///
 /// `releases/.state.json` is the memory of a switch, written durably before `current` moves: from which release to
 /// which. It outlives the agent: whoever comes back in the middle knows what to go back to. It is cleared by
-/// confirm() and by settle_restored(). One thread; no two Publishers of one app at a time.
+/// confirm() and by settle_restored(), for which there is room on the disk from the switch's beginning on. One thread;
+/// no two Publishers of one app at a time.
 class Publisher {
   public:
     Publisher(std::filesystem::path deploy_to, std::optional<process::Account> account);
@@ -62,6 +63,9 @@ class Publisher {
     /// Stores durably that a switch to `release` begins. A switch that was cut off keeps its way back: the
     /// release that was last proved, not the one that it left half published.
     void begin_switch(const std::filesystem::path& release);
+    /// The restart steps of that release have ended well: one that was cut off from here on is verified, not restarted.
+    void note_restarted();
+    [[nodiscard]] bool restarted() const { return read_state().restarted; }
     /// Makes `release` what is live. Idempotent; at any instant a reader of `current` finds one whole release.
     void publish(const std::filesystem::path& release, const config::Switch& how, const std::stop_token& stop);
     /// Nothing was current before: takes `current` away again.
@@ -77,13 +81,19 @@ class Publisher {
 
   private:
     struct State {
-        std::string good;      ///< last release proved in service
-        std::string previous;  ///< the one before it
-        std::string from;      ///< a switch is under way: back to this; may be empty on a first deploy
-        std::string to;        ///< a switch is under way: to this; empty: none is
+        std::string good;        ///< last release proved in service
+        std::string previous;    ///< the one before it
+        std::string from;        ///< a switch is under way: back to this; may be empty on a first deploy
+        std::string to;          ///< a switch is under way: to this; empty: none is
+        bool restarted = false;  ///< and its restart steps have ended well
     };
     [[nodiscard]] State read_state() const;
     void write_state(const State& state) const;
+    /// Writes how a switch ended; on a disk that has filled up since it began, out of what begin_switch() laid by.
+    void write_end(const State& state) const;
+    [[nodiscard]] static State confirmed(State state, const std::string& now);
+    [[nodiscard]] static State restored(State state);
+    [[nodiscard]] static std::string dump(const State& state);
     [[nodiscard]] std::vector<std::string> ids() const;
     void link_shared(const std::filesystem::path& partial, const std::vector<std::string>& shared,
                      const std::filesystem::path& workspace) const;

@@ -55,12 +55,16 @@ bool ServiceState::healthy() const {
     return healthy_;
 }
 
-void ServiceState::set_held_back(bool held_back) {
+void ServiceState::set_held_back(bool held_back) { set_kept_out(held_back_, held_back); }
+
+void ServiceState::set_drained(bool drained) { set_kept_out(drained_, drained); }
+
+void ServiceState::set_kept_out(bool& why, bool kept_out) {
     const std::lock_guard lock(mutex_);
-    if (held_back_ == held_back) return;
-    held_back_ = held_back;
+    if (why == kept_out) return;
+    why = kept_out;
     // Whoever was told to drain has to be told that it is over.
-    if (!held_back && mode_ == ServiceMode::serving) mode_ = ServiceMode::rejoining;
+    if (!kept_out && mode_ == ServiceMode::serving) mode_ = ServiceMode::rejoining;
     ++generation_;
     polls_.clear();
     changed_.notify_all();
@@ -72,8 +76,9 @@ std::string ServiceState::agent_check_answer() const { return answer().agent_che
 
 ServiceState::Answer ServiceState::answer() const {
     const std::lock_guard lock(mutex_);
-    return {healthy_ && !held_back_ && mode_ != ServiceMode::draining,
-            agent_check_text(held_back_ ? ServiceMode::draining : mode_), generation_};
+    const bool kept_out = held_back_ || drained_;
+    return {healthy_ && !kept_out && mode_ != ServiceMode::draining,
+            agent_check_text(kept_out ? ServiceMode::draining : mode_), generation_};
 }
 
 void ServiceState::count_poll(PollSource source, std::string_view peer, const Answer& answer) {

@@ -42,7 +42,10 @@ class ServiceState {
     /// what the others have long left behind.
     void set_held_back(bool held_back);
 
-    /// Ready for requests: healthy, not held back and not draining. The answer to `GET /health/APP`.
+    /// A person has taken the node out: it stays out however its switches end, until a person takes it back.
+    void set_drained(bool drained);
+
+    /// Ready for requests: healthy, neither held back nor drained, and not draining. The answer to `GET /health/APP`.
     [[nodiscard]] bool ready() const;
     /// The answer to HAProxy's agent-check, with its newline: `up`, `drain`, or `up ready`, which ends a drain and is
     /// therefore said only after our own, until every load balancer has heard it: an operator's drain survives.
@@ -68,12 +71,14 @@ class ServiceState {
 
   private:
     [[nodiscard]] unsigned noticed(PollSource source, unsigned polls) const;
+    void set_kept_out(bool& why, bool kept_out);
 
     mutable std::mutex mutex_;
     std::condition_variable_any changed_;
     ServiceMode mode_;
     bool healthy_ = true;
     bool held_back_ = false;
+    bool drained_ = false;
     unsigned long long generation_ = 0;
     std::map<std::pair<PollSource, std::string>, unsigned> polls_;  ///< at most most_peers entries
 };

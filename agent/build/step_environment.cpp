@@ -69,6 +69,10 @@ void add_baton(Environment& environment, const BuildSpec& spec, const StepContex
     if (!context.colour.empty()) environment["BATON_COLOR"] = context.colour;
     if (context.port != 0) environment["BATON_PORT"] = std::to_string(context.port);
     environment["BATON_STEP_OWNER"] = step_owner(*spec.agent);
+    // Where the agent is the app: which of its releases runs. One that was replaced in place says "(deleted)".
+    std::error_code unknown;
+    const auto program = std::filesystem::read_symlink("/proc/self/exe", unknown);
+    if (!unknown) environment["BATON_AGENT_PROGRAM"] = program.string();
 }
 
 }  // namespace

@@ -2,10 +2,12 @@
 // The strategy that everybody has: stop the old, publish, start the new. Users are kept away meanwhile, or see the gap.
 #include "agent/build/stop_start.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 #include "agent/build/health.h"
 #include "agent/build/proof.h"
+#include "common/clock.h"
 #include "common/error.h"
 
 namespace baton::build {
@@ -13,6 +15,10 @@ namespace baton::build {
 namespace fs = std::filesystem;
 
 namespace {
+
+/// How long an app that was restarted before the agent ended is given to say which release it is.
+constexpr Milliseconds coming_up_within{5'000};
+constexpr Milliseconds look_again_after{200};
 
 class StopStart final : public Strategy {
   public:
@@ -23,14 +29,17 @@ class StopStart final : public Strategy {
             tools_.meter.stop();
             if (old) stop(*old);
             start(next);
+            note_restarted();
         }
-        prove_and_warm(next);
+        prove(tools_, next, ProofOf::min_healthy_time, names_release(next) ? tools_.leave : std::stop_token());
+        warm_up(tools_, next);
     }
 
     void go_back(Runnable& failed, Runnable& before) override {
         end(failed);
         start(before);
-        prove_and_warm(before);
+        prove(tools_, before, ProofOf::min_healthy_time);
+        warm_up(tools_, before);
     }
 
     void end(Runnable& what) override {
@@ -67,21 +76,30 @@ class StopStart final : public Strategy {
         tools_.meter.started();
     }
 
-    void prove_and_warm(Runnable& what) {
-        prove(tools_, what, ProofOf::min_healthy_time);
-        warm_up(tools_, what);
+    void note_restarted() {
+        try {
+            tools_.publisher.note_restarted();
+        } catch (const Error& error) {
+            // Without it a death in verify costs one more restart, and nothing else.
+            tools_.log.line(fmt::format("cannot note that the restart is done: {}", error.text()));
+        }
     }
 
     /// A switch that was cut off after its restart, as when the agent deploys itself: what runs says that it is the new
     /// release, so that restarting it once more would only cut off the next agent. Only an app whose health check
-    /// names its commit can say so.
+    /// names the release can say so. One that is known to have been restarted may still be coming up.
     bool runs_already(const Runnable& next) {
-        const auto& health = next.pipeline.health;
-        if (!health || health->expect_body.find("${GIT_COMMIT}") == std::string::npos) return false;
-        if (tools_.publisher.current() != next.release) return false;
-        const bool runs = HealthCheck(tools_.spec, *health, next.context).look({}).healthy;
-        if (runs) tools_.log.line("the new release runs already: it is not restarted again");
-        return runs;
+        if (!names_release(next) || tools_.publisher.current() != next.release) return false;
+        const SystemClock clock;
+        const auto patience = tools_.publisher.restarted() ? coming_up_within : Milliseconds(0);
+        const auto until = clock.now() + std::min(patience, next.pipeline.health->healthy_deadline);
+        const HealthCheck check(tools_.spec, *next.pipeline.health, next.context);
+        while (!check.look(tools_.leave).healthy) {
+            if (clock.now() >= until) return false;
+            pause_for(look_again_after, tools_.leave);
+        }
+        tools_.log.line("the new release runs already: it is not restarted again");
+        return true;
     }
 
     /// Where start and stop steps run: in the release itself, by its real path, so that what they start keeps it from

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 
 #include "agent/build/build_log.h"
 #include "agent/build/guarded_listener.h"
@@ -34,6 +35,7 @@ struct SwitchTools {
     SwitchMeter& meter;
     /// A release by its directory, the way its own record says.
     std::function<Runnable(const std::filesystem::path& release)> runnable;
+    std::stop_token leave;  ///< the agent is ending; see SwitchOptions::leave
 };
 
 /// Both ways of ending in failure (Error and anything that the file system throws) leave a state from which go_back()

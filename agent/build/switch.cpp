@@ -38,8 +38,14 @@ class Switcher {
           publisher_(spec.app->deploy_to, runner_.account()),
           traffic_(make_traffic(spec, log_)),
           meter_(spec),
-          tools_{
-              spec, listener_, log_, runner_, publisher_, meter_, [this](const fs::path& of) { return runnable(of); }} {
+          tools_{spec,
+                 listener_,
+                 log_,
+                 runner_,
+                 publisher_,
+                 meter_,
+                 [this](const fs::path& of) { return runnable(of); },
+                 options.leave} {
         next_ = {release, pipeline, context_of(release, pipeline)};
     }
 
@@ -58,7 +64,8 @@ class Switcher {
             log_.line(fmt::format("not measured: {}", error.text()));
         }
         auto result = carry_out();
-        result.cost = meter_.finish(known && result.outcome != SwitchOutcome::stuck, had_release);
+        const bool ended = result.outcome != SwitchOutcome::stuck && result.outcome != SwitchOutcome::left;
+        result.cost = meter_.finish(known && ended, had_release);
         return result;
     }
 
@@ -82,6 +89,10 @@ class Switcher {
             publisher_.confirm();
         } catch (const std::bad_alloc&) {
             throw;
+        } catch (const Error& error) {
+            if (error.kind() != ErrorKind::cancelled || !options_.leave.stop_requested()) return restore(error.what());
+            log_.line("the agent is ending: its next start goes on from here");
+            return {SwitchOutcome::left, "the agent is ending"};
         } catch (const std::exception& error) {
             return restore(error.what());
         }

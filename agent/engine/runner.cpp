@@ -31,7 +31,8 @@ chain::SwitchEnd end_of(build::SwitchOutcome outcome) {
         case build::SwitchOutcome::in_service: return chain::SwitchEnd::in_service;
         case build::SwitchOutcome::restored: return chain::SwitchEnd::restored;
         case build::SwitchOutcome::untouched: return chain::SwitchEnd::untouched;
-        case build::SwitchOutcome::stuck: return chain::SwitchEnd::stuck;
+        case build::SwitchOutcome::stuck:
+        case build::SwitchOutcome::left: return chain::SwitchEnd::stuck;
     }
     return chain::SwitchEnd::stuck;
 }
@@ -91,6 +92,11 @@ bool Runner::switching() const {
     return switching_;
 }
 
+void Runner::leave() {
+    leaving_.request_stop();
+    wake_.notify_all();
+}
+
 void Runner::stop() {
     thread_.request_stop();
     if (thread_.joinable()) thread_.join();
@@ -121,7 +127,8 @@ void Runner::work(const std::stop_token& stop) {
         std::optional<Job> job;
         {
             std::unique_lock lock(mutex_);
-            if (!wake_.wait(lock, stop, [&] { return !jobs_.empty(); })) return;
+            if (!wake_.wait(lock, stop, [&] { return !jobs_.empty() || leaving_.stop_requested(); })) return;
+            if (leaving_.stop_requested()) return;
             job = std::move(jobs_.front());
             jobs_.pop_front();
             // Under the same lock: a cancel finds the job either in the queue or here, never in between.
@@ -302,15 +309,18 @@ void Runner::run(const SwitchJob& job, const std::stop_token& stop) {
         const auto pipeline = pipeline_at(job.rollout.commit);
         // Unknown until it is over: if this process dies in between, that is what the ledger says.
         if (pipeline.switch_over) records_.note_cost(*record, build::SwitchCost{});
-        result = build::switch_over(spec_for(*record, job.rollout), pipeline, record->release_path, job.options,
-                                    recorder, stop);
+        auto options = job.options;
+        options.leave = leaving_.get_token();
+        result =
+            build::switch_over(spec_for(*record, job.rollout), pipeline, record->release_path, options, recorder, stop);
         if (result.cost) records_.note_cost(*record, *result.cost);
     } catch (const Error& error) {
         // Before anything of the node was touched: switch_over itself does not throw.
         result = {build::SwitchOutcome::untouched, error.text()};
     }
-    if (stop.stop_requested() && result.outcome != build::SwitchOutcome::in_service)
-        return;  // taken up again at the next start
+    // Taken up again at the next start.
+    if (result.outcome == build::SwitchOutcome::left) return;
+    if (stop.stop_requested() && result.outcome != build::SwitchOutcome::in_service) return;
     switch (result.outcome) {
         case build::SwitchOutcome::in_service:
             record->stage = Stage::handoff;
@@ -323,6 +333,7 @@ void Runner::run(const SwitchJob& job, const std::stop_token& stop) {
             recorder.waits_for(result.reason);
             break;
         case build::SwitchOutcome::stuck: records_.end(*record, BuildState::stuck, result.reason); break;
+        case build::SwitchOutcome::left: break;  // answered above
     }
     context_.events.switched(job.ticket, job.rollout, end_of(result.outcome), result.reason);
 }

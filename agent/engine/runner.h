@@ -57,7 +57,10 @@ class Runner {
     [[nodiscard]] bool switching() const;
     /// This rollout is worked on now, or queued to be: its record is the runner's.
     [[nodiscard]] bool has(const wire::Target& target) const;
-    /// Ends the thread: at once in fetch, prepare, test; a switch is left as it stands and taken up at the next start.
+    /// The agent is about to end: nothing new is begun, and a switch that the next start can take up without harm is
+    /// left as it stands.
+    void leave();
+    /// Ends the thread: at once in fetch, prepare, test; a switch that runs comes to its end first.
     void stop();
     /// Ends a build that is queued, in fetch, prepare or test, or that waits for its permit. False when it is
     /// switching.
@@ -115,6 +118,7 @@ class Runner {
     std::optional<wire::Target> busy_;     ///< of the job that runs now
     std::optional<wire::Target> running_;  ///< the build that fetches, prepares or tests now
     std::stop_source running_stop_;
+    std::stop_source leaving_;
     wire::BuildState cancelled_as_ = wire::BuildState::cancelled;
     std::string cancelled_because_;
     std::jthread thread_;  ///< last: the first to end
