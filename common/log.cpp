@@ -72,7 +72,9 @@ void write(Level level, std::string_view component, std::string_view message, st
     spdlog::logger& logger = sink();
     if (!logger.should_log(spd_level(level))) return;
     std::string line = fmt::format("{} {}", component, message);
-    for (const Field& field : fields) line += fmt::format(" {}={}", field.key, quoted(field.value));
+    for (const Field& field : fields) {
+        if (!field.value.empty()) line += fmt::format(" {}={}", field.key, quoted(field.value));
+    }
     logger.log(spd_level(level), "{}", line);
 }
 

@@ -24,7 +24,7 @@ struct Field {
 void set_level(Level level);
 
 /// `message` is constant text, so that it can be searched for; what varies goes into fields. Values are
-/// escaped, and quoted where they hold blanks. Any thread; never throws.
+/// escaped, and quoted where they hold blanks; an empty one is left out with its key. Any thread; never throws.
 void write(Level level, std::string_view component, std::string_view message, std::initializer_list<Field> fields = {});
 
 inline void debug(std::string_view component, std::string_view message, std::initializer_list<Field> fields = {}) {

@@ -48,12 +48,7 @@ json::Value to_json(const Header& header) {
 Header parse_header(const json::Value& value) {
     Header header;
     header.protocol = codec::small(value, "protocol", 0);
-    if (header.protocol < oldest_protocol_version || header.protocol > protocol_version + 1) {
-        throw Error(ErrorKind::invalid,
-                    fmt::format("the peer speaks version {} of the chain protocol, this agent {} to {}: "
-                                "upgrade one step at a time",
-                                header.protocol, oldest_protocol_version, protocol_version + 1));
-    }
+    check_protocol(header.protocol);
     header.incarnation = json::whole(value, "incarnation");
     header.config_hash = json::text_or(value, "config_hash", "");
     const auto& status = json::member(value, "status");
@@ -181,6 +176,14 @@ Body parse_body(std::string_view name, const json::Value& value) {
 }
 
 }  // namespace
+
+void check_protocol(unsigned version) {
+    if (version >= oldest_protocol_version && version <= protocol_version + 1) return;
+    throw Error(ErrorKind::conflict,
+                fmt::format("the peer speaks version {} of the chain protocol, this agent {} to {}: "
+                            "upgrade one step at a time, all nodes before the next step",
+                            version, oldest_protocol_version, protocol_version + 1));
+}
 
 std::string_view body_name(const Message& message) { return names.at(message.body.index()); }
 

@@ -18,10 +18,17 @@
 
 namespace baton::chain {
 
-/// Of the messages below. An agent understands its own version, the one before and, ignoring what it does not
-/// know, the one after: a chain is upgraded one node at a time.
-inline constexpr unsigned protocol_version = 1;
-inline constexpr unsigned oldest_protocol_version = 1;
+/// Of all that agents write to each other. An agent understands its own version, the one before and, passing over what
+/// it does not know, the one after: a chain is upgraded one node at a time. What a version adds are members that the
+/// one before ignores, with a meaning for those who do not send them; a new word for an old member needs a version in
+/// which everybody already reads it.
+///   1  the first; requests as a whole had no version, only the messages in them
+///   2  every request and answer carries it
+inline constexpr unsigned protocol_version = 2;
+inline constexpr unsigned oldest_protocol_version = protocol_version - 1;
+
+/// Error(conflict) for a version that cannot be understood, with both and what to do.
+void check_protocol(unsigned version);
 
 /// How the sender stands.
 struct Status {

@@ -24,6 +24,9 @@ using namespace std::chrono_literals;
 /// How long the store is left alone after it could not be written: a full disk is not cured by asking.
 constexpr auto store_again_after = 1s;
 constexpr auto pack_deadline = 60s;
+/// A wait that lasts so long is a line of the log, and again every so often.
+constexpr auto worth_a_line = 5s;
+constexpr auto log_again_after = 5min;
 /// How often it is looked whether a build's record lacks its end.
 constexpr auto settle_every = 2s;
 /// After a boot: how long a node listens to its peers before it serves, and how long it waits for a majority.
@@ -49,6 +52,16 @@ class Answering {
     std::optional<NodeName>& slot_;
 };
 
+std::string_view said_of(chain::SwitchEnd end) {
+    switch (end) {
+        case chain::SwitchEnd::in_service: return "back in service with the new release";
+        case chain::SwitchEnd::restored: return "back in service with the release before";
+        case chain::SwitchEnd::untouched: return "not switched, in service as before";
+        case chain::SwitchEnd::stuck: return "out of service: neither release could be proved";
+    }
+    return "switched";
+}
+
 chain::Durable load_durable(const DriverContext& context) {
     const auto text = context.store.chain.load(context.app.name);
     if (!text) return chain::fresh_durable(random_number() | 1U);
@@ -71,9 +84,11 @@ AppDriver::AppDriver(DriverContext context)
     context_.service.set_healthy(false);
     context_.service.set_held_back(catching_up_);
     auto& flags = context_.store.flags;
+    const bool drained = flags.has(context_.app.name, store::flag::drained);
+    context_.service.set_drained(drained);
     left_ = flags.has(context_.app.name, store::flag::left);
-    if (catching_up_) note_left();
-    if (switching() || flags.has(context_.app.name, store::flag::drained)) {
+    if (catching_up_ || drained) note_left();
+    if (switching()) {
         context_.service.set_mode(build::ServiceMode::draining);
     } else if (left_ && !catching_up_) {
         context_.service.set_mode(build::ServiceMode::rejoining);
@@ -90,14 +105,13 @@ void AppDriver::start(bool app_up) {
     // What the store must not lose is there before the first message goes out, a fresh incarnation above all.
     unstored_ = true;
     apply(machine_.start(now(), app_up));
-    json::Value ask{{"want_history", true}};
+    PeerExchange ask;
+    ask.wants_history = true;
     for (const auto& node : context_.config.nodes) {
         if (node.name == context_.config.self || node.jenkins) continue;
-        context_.outbox.post(node.name, peer_target(context_.app.name), json::dump(ask),
-                             [this](const PeerAnswer& answer) {
-                                 if (!answer || !answer->ok()) return;
-                                 context_.post([this, body = answer->body] {
-                                     const auto said = parse_exchange(body);
+        context_.outbox.post(node.name, peer_target(context_.app.name), json::dump(to_json(ask)),
+                             [this, from = node.name](const PeerAnswer& answer) {
+                                 hear(from, answer, [this](const PeerExchange& said) {
                                      progress_.merge(said.progress, said.rollouts);
                                      progress_.merge_ledger(said.ledger);
                                  });
@@ -113,6 +127,7 @@ void AppDriver::tick() {
         next_settle_ = now() + settle_every;
         settle_records();
         settle_rejoin();
+        log_waiting();
         progress_.say_again(machine_.durable().current, machine_.view(now()).newest);
         if (machine_.durable().owed.empty()) progress_.note_neighbours(machine_.durable().current);
     }
@@ -159,10 +174,10 @@ void AppDriver::set_drained(bool drained) {
     if (drained) {
         context_.store.flags.set(context_.app.name, store::flag::drained, "yes");
         note_left();
-        context_.service.set_mode(build::ServiceMode::draining);
-    } else if (context_.store.flags.erase(context_.app.name, store::flag::drained) && !switching()) {
-        context_.service.set_mode(build::ServiceMode::rejoining);
+    } else {
+        context_.store.flags.erase(context_.app.name, store::flag::drained);
     }
+    context_.service.set_drained(drained);
 }
 
 void AppDriver::note_left() {
@@ -174,6 +189,7 @@ void AppDriver::settle_rejoin() {
     auto& service = context_.service;
     const auto& traffic = context_.config.traffic_of(context_.app);
     if (runner_.switching()) return;  // its own stages wait for the load balancer
+    if (context_.store.flags.has(context_.app.name, store::flag::drained)) return;
     if (service.mode() == build::ServiceMode::rejoining) {
         const bool readiness = traffic.method == config::TrafficMethod::readiness;
         const bool polled = readiness || traffic.method == config::TrafficMethod::haproxy_agent;
@@ -320,11 +336,22 @@ void AppDriver::carry_out(const chain::Send& send) {
     }
     const auto [target, body] = to_letter(context_.app.name, send.message);
     context_.outbox.post(send.to, target, body, [this, to = send.to](const PeerAnswer& answer) {
-        if (!answer || !answer->ok()) return;
-        context_.post([this, to, body = answer->body] {
-            for (const auto& message : parse_exchange(body).messages) apply(machine_.receive(now(), to, message));
+        hear(to, answer, [this, to](const PeerExchange& said) {
+            for (const auto& message : said.messages) apply(machine_.receive(now(), to, message));
         });
     });
+}
+
+void AppDriver::hear(const NodeName& from, const PeerAnswer& answer, std::function<void(const PeerExchange&)> take) {
+    if (!answer || !answer->ok()) return;
+    PeerExchange said;
+    try {
+        said = context_.reader.read(from, answer->body);
+    } catch (const Error& error) {
+        if (error.kind() == ErrorKind::conflict) return;  // the reader has told the log
+        throw;
+    }
+    context_.post([said = std::move(said), take = std::move(take)] { take(said); });
 }
 
 void AppDriver::carry_out(const chain::StartBuild& start) {
@@ -384,6 +411,18 @@ void AppDriver::note_waiting() {
     runner_.records().note_stage(view.wanted->target(), wire::Stage::permit, view.waits_for);
 }
 
+void AppDriver::log_waiting() {
+    const auto view = machine_.view(now());
+    const bool waits = !view.waits_for.empty();
+    if (!waits && waiting_logged_) log::info("chain", "waits no longer", {{"app", context_.app.name}});
+    if (!waits) waiting_logged_.reset();
+    if (!waits || view.waiting < worth_a_line) return;
+    if (waiting_logged_ && now() - *waiting_logged_ < log_again_after) return;
+    waiting_logged_ = now();
+    log::info("chain", "waits",
+              {{"app", context_.app.name}, {"for", view.waits_for}, {"since", human_duration(view.waiting)}});
+}
+
 // --- what the runner tells, on its thread ---
 
 void AppDriver::build_changed(const store::BuildRecord& record) {
@@ -413,12 +452,9 @@ void AppDriver::switched(const chain::Ticket& ticket, const wire::Rollout& rollo
                          const std::string& reason) {
     context_.post([=, this] {
         app_up_ = end != chain::SwitchEnd::stuck;
-        log::info("chain", "switched",
-                  {{"app", rollout.app},
-                   {"rollout", rollout.key.id},
-                   {"commit", rollout.commit},
-                   {"good", end == chain::SwitchEnd::in_service},
-                   {"reason", reason}});
+        const auto level = end == chain::SwitchEnd::in_service ? log::Level::info : log::Level::warning;
+        log::write(level, "chain", said_of(end),
+                   {{"app", rollout.app}, {"rollout", rollout.key.id}, {"commit", rollout.commit}, {"reason", reason}});
         apply(machine_.switched(now(), ticket, end, reason));
     });
 }
@@ -466,9 +502,8 @@ bool AppDriver::fetch_from_peers(const CommitId& commit) const {
     for (const auto& node : context_.config.nodes) {
         if (node.name == context_.config.self || node.jenkins) continue;
         try {
-            const json::Value ask{{"want", commit.str()}, {"have", have}};
-            const auto answer =
-                context_.outbox.call(node.name, "POST", pack_target(context_.app.name), json::dump(ask), pack_deadline);
+            const auto answer = context_.outbox.call(node.name, "POST", pack_target(context_.app.name),
+                                                     pack_question(commit, have), pack_deadline);
             if (!answer.ok()) continue;
             repository.add_pack(answer.body, commit);
             log::info("git", "commit came from a peer",

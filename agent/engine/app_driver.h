@@ -11,6 +11,7 @@
 
 #include "agent/chain/machine.h"
 #include "agent/engine/outbox.h"
+#include "agent/engine/peer_reader.h"
 #include "agent/engine/progress.h"
 #include "agent/engine/runner.h"
 #include "agent/engine/steward.h"
@@ -33,6 +34,7 @@ struct DriverContext {
     store::Store& store;
     const Clock& clock;
     Outbox& outbox;
+    PeerReader& reader;
     Slots& slots;
     build::ServiceState& service;
     std::function<void(std::function<void()>)> post;                  ///< onto the engine's thread
@@ -79,6 +81,9 @@ class AppDriver final : private RunnerEvents {
     void switched(const chain::Ticket& ticket, const wire::Rollout& rollout, chain::SwitchEnd end,
                   const std::string& reason) override;
 
+    /// What a peer answered, given to `take` on the engine's thread; nothing when it did not answer, or nothing that is
+    /// understood.
+    void hear(const NodeName& from, const PeerAnswer& answer, std::function<void(const PeerExchange&)> take);
     void apply(chain::Effects effects);
     bool store_state();
     void flush();
@@ -91,6 +96,7 @@ class AppDriver final : private RunnerEvents {
     void carry_out(const chain::BringUp&);
     void carry_out(const chain::Note& note);
     void note_waiting();
+    void log_waiting();
     /// Ends the records of builds that nobody works on or wants any more: what a crash or a late cancel left behind.
     void settle_records();
     /// The load balancer is told that this node is out, by other ways than a switch, and has to be told of the end of
@@ -114,7 +120,8 @@ class AppDriver final : private RunnerEvents {
     Instant next_store_{};
     std::optional<NodeName> answering_;  ///< a peer whose messages are being received
     std::vector<chain::Message> answer_;
-    std::string waits_for_;  ///< as last noted in the build's record
+    std::string waits_for_;                  ///< as last noted in the build's record
+    std::optional<Instant> waiting_logged_;  ///< when the log was told last that this node waits
     bool app_up_ = true;
     bool begun_ = false;  ///< start() was called
     bool left_ = false;   ///< note_left(), and not yet settled; as in the store

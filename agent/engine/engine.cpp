@@ -8,6 +8,7 @@
 
 #include "common/git/repository.h"
 #include "common/log.h"
+#include "common/text.h"
 
 namespace baton::engine {
 namespace {
@@ -28,7 +29,7 @@ Engine::Engine(const config::AgentConfig& config, store::Store& store, const Clo
     : config_(config), store_(store), clock_(clock), slots_(config.executors) {
     for (const auto& [name, app] : config.apps) {
         drivers_.emplace(name, std::make_unique<AppDriver>(DriverContext{
-                                   config_, app, store_, clock_, outbox, slots_, services.of(name),
+                                   config_, app, store_, clock_, outbox, reader_, slots_, services.of(name),
                                    [this](std::function<void()> work) { post(std::move(work)); },
                                    [this](const std::function<void()>& work) { call(work); }, fresh_start}));
     }
@@ -62,6 +63,13 @@ void Engine::stop(Milliseconds grace) {
     if (!thread_.joinable()) return;
     health_thread_.request_stop();
     health_thread_.join();
+    for (const auto& [name, driver] : drivers_) {
+        driver->runner().leave();
+        if (driver->runner().switching()) {
+            log::info("engine", "ending waits for a switch that runs",
+                      {{"app", name}, {"most", human_duration(grace)}});
+        }
+    }
     const auto deadline = clock_.now() + grace;
     const auto switching = [&] {
         return std::ranges::any_of(drivers_, [](const auto& entry) { return entry.second->runner().switching(); });

@@ -17,6 +17,7 @@
 #include "agent/chain/machine.h"
 #include "agent/engine/app_driver.h"
 #include "agent/engine/outbox.h"
+#include "agent/engine/peer_reader.h"
 #include "agent/engine/peer_wire.h"
 #include "agent/engine/service_states.h"
 #include "agent/engine/slots.h"
@@ -43,6 +44,8 @@ class Engine {
     /// Ends the threads. A switch that runs is given `grace` to come to its end.
     void stop(Milliseconds grace);
 
+    /// What a peer's request says; see parse_exchange().
+    [[nodiscard]] PeerExchange read(const NodeName& from, std::string_view body) { return reader_.read(from, body); }
     /// Everything that a peer's request says, stored before this returns; the answer goes back to it.
     PeerExchange exchange(const AppName& app, const NodeName& from, const PeerExchange& said);
     /// A rollout that begins here. Its key is made of `id` in the same moment, so that it is the newest heard of.
@@ -90,6 +93,7 @@ class Engine {
     store::Store& store_;
     const Clock& clock_;
     Slots slots_;
+    PeerReader reader_;
     std::mutex mutex_;
     std::condition_variable_any wake_;
     std::deque<std::function<void()>> inbox_;  // under mutex_

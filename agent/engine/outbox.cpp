@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "common/error.h"
+#include "common/json.h"
 #include "common/log.h"
 
 namespace baton::engine {
@@ -42,6 +44,17 @@ std::string base_url(const config::AgentConfig& config, const NodeName& node) {
     const auto* entry = config.find_node(node);
     if (entry == nullptr) throw Error(ErrorKind::not_found, fmt::format("node '{}' is not in the chain", node));
     return fmt::format("{}://{}", config.security.tls ? "https" : "http", entry->address.text());
+}
+
+/// The peer's own words where it has given any, or the beginning of what came.
+std::string refusal(const net::HttpResponse& answer) {
+    constexpr std::size_t most_bytes = 500;
+    try {
+        const json::Value value = json::parse(answer.body);
+        return json::text(json::member(value, "error"), "message").substr(0, most_bytes);
+    } catch (const Error&) {
+        return fmt::format("status {}: {}", answer.status, answer.body.substr(0, most_bytes));
+    }
 }
 
 }  // namespace
@@ -131,7 +144,7 @@ PeerAnswer Outbox::deliver(const NodeName& to, const Letter& letter) {
             request.headers.set("Content-Type", "application/json");
             request.body = letter.body;
             answer = connection->call(request);
-            if (!answer->ok()) why = fmt::format("status {}: {}", answer->status, answer->body.substr(0, 200));
+            if (!answer->ok()) why = refusal(*answer);
         } catch (const Error& error) {
             why = error.text();
             if (error.kind() != ErrorKind::unreachable) break;
@@ -140,7 +153,10 @@ PeerAnswer Outbox::deliver(const NodeName& to, const Letter& letter) {
     const bool good = answer && answer->ok();
     const std::lock_guard lock(mutex_);
     const auto [last, fresh] = answered_.try_emplace(to, true);
-    if (last->second && !good) log::warning("peer", "does not answer", {{"peer", to}, {"reason", why}});
+    if (last->second && !good) {
+        log::warning("peer", answer ? "refuses what this agent says" : "does not answer",
+                     {{"peer", to}, {"reason", why}});
+    }
     if (!last->second && good) log::info("peer", "answers again", {{"peer", to}});
     last->second = good;
     return answer;

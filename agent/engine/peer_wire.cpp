@@ -2,6 +2,7 @@
 // What agents write to each other about an app.
 #include "agent/engine/peer_wire.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -12,6 +13,8 @@ namespace {
 
 // More than this in one request is no honest peer; each list is a few rows in daily life.
 constexpr std::size_t most_items = 20'000;
+/// Who says none speaks the first, in which requests had no version.
+constexpr unsigned first_protocol_version = 1;
 
 const json::Value& list(const json::Value& value, const char* name) {
     static const json::Value empty = json::Value::array();
@@ -69,6 +72,20 @@ store::LedgerEntry parse_ledger_entry(const json::Value& value) {
     return entry;
 }
 
+/// What `read` makes of each entry. Of a newer peer, entries that it makes nothing of are noted and left out.
+template <class Part, class Read>
+void read_each(const json::Value& value, const char* name, PeerExchange& exchange, std::vector<Part>& parts,
+               const Read& read) {
+    for (const auto& entry : list(value, name)) {
+        try {
+            parts.push_back(read(entry));
+        } catch (const Error& error) {
+            if (exchange.protocol <= chain::protocol_version || error.kind() == ErrorKind::conflict) throw;
+            exchange.passed_over.push_back(fmt::format("{}: {}", name, error.text()));
+        }
+    }
+}
+
 }  // namespace
 
 std::string peer_target(const AppName& app) { return fmt::format("/peer/v1/chain/{}", app); }
@@ -76,7 +93,7 @@ std::string handoff_target(const AppName& app) { return fmt::format("/job/{}/bui
 std::string pack_target(const AppName& app) { return fmt::format("/peer/v1/pack/{}", app); }
 
 json::Value to_json(const PeerExchange& exchange) {
-    json::Value value = json::Value::object();
+    json::Value value{{"protocol", exchange.protocol}};
     for (const auto& message : exchange.messages) value["messages"].push_back(chain::to_json(message));
     for (const auto& row : exchange.progress) value["progress"].push_back(wire::to_json(row));
     for (const auto& rollout : exchange.rollouts) value["rollouts"].push_back(wire::to_json(rollout));
@@ -89,12 +106,22 @@ PeerExchange parse_exchange(std::string_view body) {
     const json::Value value = json::parse(body);
     if (!value.is_object()) throw Error(ErrorKind::invalid, "a peer's message must be an object");
     PeerExchange exchange;
-    for (const auto& message : list(value, "messages")) exchange.messages.push_back(chain::parse_message(message));
-    for (const auto& row : list(value, "progress")) exchange.progress.push_back(wire::parse_node_progress(row));
-    for (const auto& rollout : list(value, "rollouts")) exchange.rollouts.push_back(wire::parse_rollout(rollout));
-    for (const auto& row : list(value, "ledger")) exchange.ledger.push_back(parse_ledger_entry(row));
+    const auto protocol = json::whole_or(value, "protocol", first_protocol_version);
+    exchange.protocol = static_cast<unsigned>(std::min<std::uint64_t>(protocol, UINT32_MAX));
+    chain::check_protocol(exchange.protocol);
+    read_each(value, "messages", exchange, exchange.messages, chain::parse_message);
+    for (const auto& message : exchange.messages) {
+        if (std::holds_alternative<chain::Unknown>(message.body)) exchange.passed_over.emplace_back("messages: a body");
+    }
+    read_each(value, "progress", exchange, exchange.progress, wire::parse_node_progress);
+    read_each(value, "rollouts", exchange, exchange.rollouts, wire::parse_rollout);
+    read_each(value, "ledger", exchange, exchange.ledger, parse_ledger_entry);
     exchange.wants_history = json::flag_or(value, "want_history", false);
     return exchange;
+}
+
+std::string pack_question(const CommitId& want, const std::vector<std::string>& have) {
+    return json::dump({{"protocol", chain::protocol_version}, {"want", want.str()}, {"have", have}});
 }
 
 std::pair<std::string, std::string> to_letter(const AppName& app, const chain::Message& message) {

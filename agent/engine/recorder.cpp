@@ -25,7 +25,12 @@ void Recorder::stage_began(wire::Stage stage) {
     record_.stage = stage;
     record_.stage_ms = to_epoch_ms(clock_.wall());
     record_.message.clear();
-    log::info("build", "stage", {{"app", record_.app}, {"build", record_.number}, {"stage", wire::to_text(stage)}});
+    log::info("build", "stage",
+              {{"app", record_.app},
+               {"build", record_.number},
+               {"stage", wire::to_text(stage)},
+               {"rollout", record_.rollout.id},
+               {"commit", record_.commit.str().substr(0, 12)}});
     save();
 }
 

@@ -20,11 +20,11 @@ CommitId commit_of(const std::string& text) {
 }  // namespace
 
 std::string Peers::exchange(const AppName& app, const NodeName& from, std::string_view body) {
-    return json::dump(engine::to_json(engine_.exchange(app, from, engine::parse_exchange(body))));
+    return json::dump(engine::to_json(engine_.exchange(app, from, engine_.read(from, body))));
 }
 
 std::string Peers::handoff(const AppName& app, const NodeName& from, std::string_view body) {
-    const auto answer = engine_.exchange(app, from, engine::parse_exchange(body));
+    const auto answer = engine_.exchange(app, from, engine_.read(from, body));
     json::Value value = engine::to_json(answer);
     value["already"] = false;
     for (const auto& message : answer.messages) {
