@@ -40,7 +40,11 @@ bool Core::behind(const Known& known) const {
 
 const Known* Core::wanted() const {
     const auto* lead = leading();
-    return lead && lead->assigned && is_member() && behind(*lead) ? lead : nullptr;
+    if (!lead || !lead->assigned || !is_member() || !behind(*lead)) return nullptr;
+    // Nobody grants anything to a database that is not taken for this node's: it must not stand in the others' way as one
+    // who has the rollout.
+    if (disowned() && rules_.wiped_wait && d_.forced != lead->rollout.target()) return nullptr;
+    return lead;
 }
 
 void Core::assign(Known& known, bool walks) {

@@ -113,6 +113,7 @@ void Core::receive_ack(const NodeName& from, const HandoffAck& ack) {
     walk_since_ = walk_next_ = now_;
     walk_waits_ = false;
     if (ack.already) return;
+    note(Note::Level::info, fmt::format("{} has taken rollout {} over", from, ack.target.key.id));
     changed();
     if (--d_.duty->walks == 0) d_.duty.reset();
 }
@@ -125,13 +126,15 @@ void Core::receive_handoff(const NodeName& from, const Handoff& handoff) {
     const auto target = handoff.rollout.target();
     auto& known = d_.known.at(target.key);
     bool already = true;
-    if (known.rollout.target() == target && !is_failed(known) && is_member()) {
+    const bool heard_as_stranger = disowned() && rules_.wiped_wait;
+    if (known.rollout.target() == target && !is_failed(known) && is_member() && !heard_as_stranger) {
         if (!known.assigned && behind(known)) {
             known.canaries = handoff.canaries;
             known.handed_by = from;
             lane_hint_ = handoff.lane;
             assign(known, true);
             already = false;
+            note(Note::Level::info, fmt::format("{} has handed rollout {} to this node", from, target.key.id));
         } else if (known.assigned && known.handed_by == from &&
                    (behind(known) || (d_.duty && d_.duty->target == target))) {
             already = false;  // the first answer was lost; it is still this node's to bring on

@@ -46,6 +46,10 @@ void Core::go_out() {
         give_up("steps marked `once` are in an unknown state");
         return;
     }
+    if (!d_.claim->forced && rules_.permits) {
+        note(Note::Level::info, fmt::format("permit: {} of {} granted, this node goes out of service for rollout {}",
+                                            granted_by_.size(), s_.voters.size(), target.key.id));
+    }
     d_.phase = Phase::out;
     failed_asks_ = 0;
     d_.forced = {};
@@ -108,6 +112,7 @@ void Core::end_revalidation() {
     } else if (lead && lead->rollout.target() > target) {
         begin_restore("a newer rollout has come while this agent was away");
     } else {
+        note(Note::Level::info, fmt::format("the switch to rollout {} is taken up again", target.key.id));
         begin_switch(true);
     }
 }
@@ -164,6 +169,10 @@ void Core::resume_after_restart() {
     } else if (!rules_.revalidate) {
         begin_switch(true);
     } else {
+        note(Note::Level::warning,
+             fmt::format("the agent was restarted in the middle of the switch to rollout {}: it asks "
+                         "its peers whether that still stands",
+                         target.key.id));
         revalidate();
     }
 }

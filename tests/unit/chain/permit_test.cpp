@@ -245,6 +245,24 @@ TEST_CASE("chain: a re-installed agent neither grants nor deploys before a perso
     CHECK(bus.view(web2).holders.front().node == web1);
 }
 
+TEST_CASE("chain: a re-installed agent that nobody has accepted is not in the way of the others' rollouts") {
+    Bus bus(3);
+    bus.start_all();
+    bus.offer(web1, 'a');
+    bus.run(seconds(30));
+    bus.kill(web2);
+    bus.wipe(web2);
+    bus.start(web2);
+    bus.run(seconds(10));
+    bus.offer(web1, 'b');
+    bus.run(seconds(20));
+    CHECK(bus.running() == std::vector<std::string>{"b", "a", "b"});
+    CHECK_THAT(bus.view(web2).waits_for, Catch::Contains("baton accept web2"));
+    bus.order(web3, Accept{web2});
+    bus.run(seconds(60));
+    CHECK(bus.running() == std::vector<std::string>{"b", "b", "b"});
+}
+
 TEST_CASE("chain: a node whose app does not answer cannot be accepted") {
     Bus bus(3);
     bus.start_all();
