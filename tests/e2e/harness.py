@@ -20,7 +20,7 @@ import unittest
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent / "examples" / "chain"))
 
-from fleet import AskError, Fleet, ask, wait_until, write_secret  # noqa: E402
+from fleet import Agent, AskError, Fleet, ask, wait_until, write_secret  # noqa: E402
 from repository import Repository  # noqa: E402
 from certificates import Authority  # noqa: E402
 
@@ -34,7 +34,7 @@ CONFIG = """\
 state_dir: {directory}/${{NODE_NAME}}/state
 executors: 2
 build_priority: normal
-chain:
+{top}chain:
   nodes:
 {nodes}
 security:
@@ -43,7 +43,7 @@ security:
   anonymous: none
 apps:
   mini:
-    repository: {directory}/mini.git
+    repository: {repository}
     branch: main
     deploy_to: {directory}/${{NODE_NAME}}/mini
     triggers:
@@ -51,7 +51,7 @@ apps:
     rollout:
       handoff_timeout: {handoff_timeout}
       max_unreachable: 1
-{app}"""
+{rollout}{app}"""
 
 
 def binary():
@@ -63,12 +63,12 @@ def binary():
 
 
 def free_network(ports=(AGENT_PORT, APP_PORT)):
-    """`127.A.B` on whose .10 to .13 nothing listens, so that several runs can share a machine."""
+    """`127.A.B` on whose .10 to .17 nothing listens, so that several runs can share a machine."""
     start = os.getpid()
     for step in range(200):
         number = (start + step * 7919) % (120 * 250)
         network = f"127.{100 + number // 250}.{1 + number % 250}"
-        if all(_is_free(f"{network}.{last}", port) for last in (10, 11, 12, 13) for port in ports):
+        if all(_is_free(f"{network}.{last}", port) for last in range(10, 18) for port in ports):
             return network
     raise RuntimeError("no free loopback network found")
 
@@ -135,14 +135,14 @@ def health(host):
 
 
 class Chain:
-    """Three agents over the small app, below a directory of their own."""
+    """Agents over the small app, below a directory of their own; three unless told otherwise."""
 
-    NODES = ("web1", "web2", "web3")
-
-    def __init__(self, poll=True, triggers="", app="", witness=None, handoff_timeout="20s", tls=None, neighbours="",
+    def __init__(self, poll=True, triggers="", app="", rollout="", top="", witness=None, handoff_timeout="20s", nodes=3,
+                 repository="{directory}/mini.git", network=None, port=AGENT_PORT, tls=None, neighbours="",
                  secrets=None):
+        self.NODES = tuple(f"web{number + 1}" for number in range(nodes))
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="baton-e2e-"))
-        network = free_network()
+        network = network or free_network()
         self.hosts = {name: f"{network}.{11 + index}" for index, name in enumerate(self.NODES)}
         self.gates = self.directory / "gates"
         self.gates.mkdir()
@@ -155,10 +155,11 @@ class Chain:
         # `neighbours`: nodes after the first that have no agent.
         first, rest = nodes.split("\n", 1)
         nodes = first + "\n" + neighbours.format(directory=self.directory, network=network) + rest
-        # `triggers` and `app`: further lines of those sections, with {directory}.
+        # `triggers`, `rollout`, `app` and `top`: further lines of those sections. `port`: where the agents are asked.
         poll = ("      poll_interval: 1s\n" if poll else "") + triggers.format(directory=self.directory)
         text = CONFIG.format(directory=self.directory, nodes=nodes.rstrip(), poll=poll,
-                             handoff_timeout=handoff_timeout,
+                             repository=repository.format(directory=self.directory),
+                             handoff_timeout=handoff_timeout, rollout=rollout, top=top,
                              app=app.format(directory=self.directory))
         self.repository = Repository.create(self.directory, "mini", HERE / "mini")
         self.first = self.repository.commit("The first version")
@@ -166,7 +167,7 @@ class Chain:
         self._changes = 0
         self.commits = [self.first]  # as they were pushed
         self.fleet = Fleet(binary(), self.directory, text,
-                           [(name, host, AGENT_PORT) for name, host in self.hosts.items()])
+                           [(name, host, port) for name, host in self.hosts.items()])
         if tls:
             self._speak_tls(text, mutual=tls == "both sides")
 
@@ -198,7 +199,7 @@ class Chain:
     def stop(self):
         """Agents first, then the apps that they started, by the pids that those wrote down."""
         for gate in list(self.gates.iterdir()):
-            if gate.suffix not in (".reached", ".open"):
+            if gate.suffix not in (".reached", ".open", ".fail"):
                 self.open_gate(gate.name)
         self.fleet.stop()
         for name in self.NODES:
@@ -230,6 +231,11 @@ class Chain:
 
     def open_gate(self, name):
         (self.gates / f"{name}.open").touch()
+
+    def fail_gate(self, stage, node):
+        """Whoever comes to that gate next fails at once."""
+        (self.gates / f"{stage}.{node}.fail").touch()
+        self.open_gate(self.close_gate(stage, node))
 
     def reached(self, name):
         return (self.gates / f"{name}.reached").exists()
@@ -313,7 +319,7 @@ class ChainCase(unittest.TestCase):
             if not options.get("poll", True):
                 chain["web1"].post(f"/job/mini/build?token={APP_TOKEN}")
             chain.wait_for(chain.first, "succeeded")
-            self.assertEqual([chain.running_commit(name) for name in chain.NODES], [chain.first] * 3)
+            self.assertEqual([chain.running_commit(name) for name in chain.NODES], [chain.first] * len(chain.NODES))
         return chain
 
     def _finish(self, chain):

@@ -2,7 +2,8 @@
 """Holds a step until the test that pushed this commit lets it go: `gate.py STAGE`.
 
 A gate is a directory named in behaviour.json. `STAGE.NODE.reached` appears in it, then `STAGE.NODE.open` is waited
-for; a gate without the file `STAGE.NODE` lets everyone pass.
+for; a gate without the file `STAGE.NODE` lets everyone pass. With `STAGE.NODE.fail` the step then
+fails, once.
 """
 import json
 import os
@@ -28,7 +29,11 @@ def main():
             print(f"gate {name} was never opened")
             return 1
         time.sleep(0.02)
-    return 0
+    try:
+        (directory / f"{name}.fail").unlink()
+    except FileNotFoundError:
+        return 0
+    return 1
 
 
 if __name__ == "__main__":

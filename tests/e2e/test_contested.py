@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""One name and two databases: what is a copy is known for one, and nobody deploys with it before a person says so."""
+import shutil
+import time
+import unittest
+
+from safety import Agent, SafetyCase, wait_until
+
+IMPOSTOR_PORT = 7073
+
+
+class ContestedTest(SafetyCase):
+    def impostor(self, chain, state=None):
+        """A second agent that says it is web2, with an empty state directory or with a copy of `state`."""
+        home = chain.directory / "impostor"
+        home.mkdir()
+        if state:
+            shutil.copytree(state, home / "state")
+        text = chain.fleet.config.read_text()
+        text = text.replace(f"{chain.directory}/${{NODE_NAME}}/", f"{home}/")
+        config = home / "agent.yaml"
+        config.write_text(f'listen: "${{NODE_ADDRESS}}:{IMPOSTOR_PORT}"\n' + text)
+        agent = Agent(chain.fleet.binary, config, "web2", chain.hosts["web2"], IMPOSTOR_PORT, home / "agent.log",
+                      chain.fleet.token)
+        self.addCleanup(agent.stop)
+        agent.start()
+        return agent
+
+    def waits_for_a_person(self, agent):
+        wait_until(lambda: "baton accept web2" in agent.app("mini")["waits_for"], 30,
+                   lambda: f"it says what it waits for: {agent.app('mini')}")
+
+    def test_a_second_database_of_a_node_gets_nothing_and_disturbs_nobody(self):
+        chain = self.safe_chain(handoff_timeout="2s")
+        with self.one_at_a_time(chain):
+            impostor = self.impostor(chain)
+            self.waits_for_a_person(impostor)
+            commit = chain.commit("While two say that they are web2")
+            self.trigger(chain)
+            self.settled(chain, commit)
+            self.assertEqual(impostor.app("mini")["current"], "", "the impostor has deployed nothing")
+            self.waits_for_a_person(impostor)
+            self.assertFalse(impostor.app("mini")["in_service"])
+            impostor.stop()
+            commit = chain.commit("And when it is gone")
+            self.trigger(chain, "web2")
+            self.settled(chain, commit)
+
+    def test_two_new_databases_of_one_name_both_wait_until_one_is_accepted(self):
+        chain = self.chain(poll=False, deployed=False, start=False, handoff_timeout="2s")
+        impostor = self.impostor(chain)
+        for name in ("web2", "web1", "web3"):
+            chain[name].start()
+        self.trigger(chain)
+        # Whoever was met first: no two of the same name are ever both taken for it.
+        wait_until(lambda: "baton accept web2" in impostor.app("mini")["waits_for"]
+                   or "baton accept web2" in chain["web2"].app("mini")["waits_for"], 30,
+                   lambda: f"one of them is refused: {impostor.app('mini')} {chain['web2'].app('mini')}")
+        impostor.stop()
+        wait_until(lambda: self.accepted(chain), 40, lambda: f"it is accepted: {chain['web2'].app('mini')}", every=0.5)
+        self.trigger(chain)
+        wait_until(lambda: [chain.running_commit(name) for name in chain.NODES] == [chain.first] * 3, 60,
+                   lambda: f"all three run it: {chain['web2'].app('mini')}")
+
+    @staticmethod
+    def accepted(chain):
+        if "baton accept web2" not in chain["web2"].app("mini")["waits_for"]:
+            return True
+        chain.fleet.command("accept", "web2", agent=chain["web1"], check=False)
+        return False
+
+    def test_a_database_put_back_from_a_backup_counts_for_nothing_until_it_is_accepted(self):
+        chain = self.safe_chain(handoff_timeout="1s")
+        backup = chain.directory / "backup"
+        chain["web2"].stop()
+        shutil.copytree(chain.directory / "web2" / "state", backup)
+        chain["web2"].start()
+        # Its memory of what it has granted and taken since then is not in the backup.
+        self.settled(chain, chain.first)
+        chain["web2"].stop()
+        shutil.rmtree(chain.directory / "web2" / "state")
+        backup.rename(chain.directory / "web2" / "state")
+        with self.one_at_a_time(chain):
+            chain["web2"].start()
+            self.assertIn("was copied or put back from a backup", chain["web2"].log_tail())
+            self.waits_for_a_person(chain["web2"])
+            self.assertEqual(self.service(chain, "web2"), 503)
+            began = time.time()
+            commit = chain.commit("Meanwhile")
+            self.trigger(chain)
+            wait_until(lambda: [chain.running_commit(name) for name in ("web1", "web3")] == [commit] * 2, 60,
+                       "the others go on without it")
+            self.assertEqual(chain.events("web2", began), [])
+            chain.fleet.command("accept", "web2", agent=chain["web3"])
+            self.settled(chain, commit)
+        # A second start is not a second copy.
+        chain["web2"].stop()
+        chain["web2"].start()
+        self.assertEqual(chain["web2"].log_tail(400).count("was copied or put back from a backup"), 1)
+        self.settled(chain, commit)
+
+    def test_a_copy_of_the_state_directory_gets_nothing_beside_its_original(self):
+        chain = self.safe_chain(handoff_timeout="2s")
+        chain["web2"].stop()
+        copy = shutil.copytree(chain.directory / "web2" / "state", chain.directory / "copy")
+        chain["web2"].start()
+        with self.one_at_a_time(chain):
+            impostor = self.impostor(chain, copy)
+            self.waits_for_a_person(impostor)
+            commit = chain.commit("While there is a copy")
+            self.trigger(chain)
+            self.settled(chain, commit)
+            self.assertFalse(impostor.app("mini")["in_service"])
+            self.assertEqual([event for event in chain.events("impostor") if event["event"] == "up"], [])
+
+
+if __name__ == "__main__":
+    unittest.main()
