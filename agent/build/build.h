@@ -105,7 +105,8 @@ struct SwitchCost {
 enum class SwitchOutcome {
     in_service,
     restored,
-    untouched,
+    untouched,  ///< it could not begin, and may be tried again; the node serves as before
+    failed,     ///< a migration failed before anything was switched; the node serves as before
     stuck,
     left,  ///< in the middle of verify, since the agent is ending: its next start takes it up (SwitchOptions::leave)
 };

@@ -78,11 +78,16 @@ class Switcher {
         } else {
             try {
                 drain();
-                migrate();
-                if (stop_.stop_requested()) throw Error(ErrorKind::cancelled, "cancelled before the switch");
             } catch (const Error& error) {
-                return back_out(error.text());
+                return back_out(SwitchOutcome::untouched, error.text());
             }
+            try {
+                migrate();
+            } catch (const Error& error) {
+                // Not a wait that was given up: a second try would run the same migration again.
+                return back_out(SwitchOutcome::failed, error.text());
+            }
+            if (stop_.stop_requested()) return back_out(SwitchOutcome::untouched, "cancelled before the switch");
         }
         try {
             exchange();
@@ -242,13 +247,13 @@ class Switcher {
     }
 
     /// Nothing of the app was touched: only the load balancer has to forget it.
-    SwitchResult back_out(const std::string& reason) {
+    SwitchResult back_out(SwitchOutcome outcome, const std::string& reason) {
         log_.line(fmt::format("not switched: {}", reason));
         const auto trouble = come_back();
         // Where leaving was not noticed, coming back needs no notice either.
         if (!trouble.empty() && left_ == Noticed::yes)
             return {SwitchOutcome::stuck, fmt::format("{}; {}", reason, trouble)};
-        return {SwitchOutcome::untouched, reason};
+        return {outcome, reason};
     }
 
     SwitchResult restore(const std::string& reason) {

@@ -173,7 +173,11 @@ std::map<wire::RolloutKey, OnceState> parse_once(const json::Value& value) {
 json::Value to_json(const std::map<CommitId, BadCommit>& bad) {
     json::Value entries = json::Value::array();
     for (const auto& [commit, why] : bad) {
-        entries.push_back({{"commit", commit.str()}, {"reason", why.reason}, {"at_ms", why.at_ms}});
+        entries.push_back({{"commit", commit.str()},
+                           {"reason", why.reason},
+                           {"at_ms", why.at_ms},
+                           {"by", wire::to_json(why.by)},
+                           {"forgiven", why.forgiven}});
     }
     return entries;
 }
@@ -183,7 +187,8 @@ std::map<CommitId, BadCommit> parse_bad(const json::Value& value) {
     for (const auto& entry : checked_list(value, "bad")) {
         const auto commit = commit_or_none(entry, "commit");
         if (commit.empty()) throw Error(ErrorKind::invalid, "'commit' of a bad commit is missing");
-        bad[commit] = {json::text_or(entry, "reason", ""), json::number_or(entry, "at_ms", 0)};
+        bad[commit] = {json::text_or(entry, "reason", ""), json::number_or(entry, "at_ms", 0),
+                       target_or_none(entry, "by"), json::flag_or(entry, "forgiven", false)};
     }
     return bad;
 }

@@ -43,6 +43,8 @@ Effects Core::finish() {
 
 void Core::decide() {
     establish();
+    drop_echoes();
+    watch_trouble();
     watch_leading();
     if (const auto* known = wanted(); known && d_.phase == Phase::idle) adopt_same_commit(*known);
     walk();
@@ -152,6 +154,7 @@ Instant Core::next_tick() const {
     if (bake_until_) next = std::min(next, *bake_until_);
     if (bring_up_until_) next = std::min(next, std::max(*bring_up_until_, now_));
     if (d_.duty) next = std::min(next, walk_next_);
+    if (trouble_) next = std::min(next, std::max(trouble_->again, now_));
     if (!d_.spreads.empty()) next = std::min(next, next_spread_);
     return std::max(next, now_);
 }
@@ -184,6 +187,7 @@ wire::RolloutKey Core::next_key(RolloutId id) const {
 Effects Core::build_ready(Instant now, const wire::Target& target, bool deploys, bool has_once_steps) {
     begin(now);
     if (!build_ || build_->rollout.target() != target) return finish();  // cancelled meanwhile
+    trouble_.reset();
     build_->ready = true;
     build_->deploys = deploys;
     build_->once_steps = has_once_steps;
@@ -203,7 +207,15 @@ Effects Core::build_failed(Instant now, const wire::Target& target, const std::s
     begin(now);
     if (!build_ || build_->rollout.target() != target) return finish();
     const auto rollout = build_->rollout;
+    const bool ahead = build_->ahead;
     build_.reset();
+    const auto known = d_.known.find(target.key);
+    // What the others run already is not at fault: a git host that is out of reach from here, a full disk. A walk that
+    // is not over yet is stopped all the same, since the nodes behind this one have not tried it.
+    if (known != d_.known.end() && known->second.proven && !ahead && (!known->second.walks || known->second.ended)) {
+        build_failed_here(target, reason);
+        return finish();
+    }
     mark_failed(rollout, FailureKind::failed, "", reason);
     after_failure(rollout);
     return finish();

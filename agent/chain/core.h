@@ -22,6 +22,7 @@ namespace baton::chain {
 /// What was last heard of a peer. Volatile.
 struct Peer {
     std::optional<Instant> heard;
+    std::optional<Instant> barred_heard;  ///< a database of its that may never come back has spoken
     Status status;
     std::string config_hash;
     std::uint64_t incarnation = 0;
@@ -37,11 +38,20 @@ struct Build {
     bool once_steps = false;
 };
 
+/// This node alone cannot build a rollout that has succeeded elsewhere. Volatile: a restart tries at once.
+struct Trouble {
+    wire::Target target;
+    unsigned times = 0;
+    std::string reason;
+    Instant again{};  ///< when it is tried once more
+};
+
 /// Why the node does not ask for a permit now.
 enum class Hold {
     none,     ///< nothing holds it
     nothing,  ///< it wants nothing
     away,     ///< wanted, but its turn has not come
+    trouble,  ///< wanted, but this node failed to build it, and waits before it tries again
     building,
     frozen,
     bring_up,  ///< the app was down at the start and gets its time
@@ -94,7 +104,8 @@ class Core {
     void merge_once(const wire::RolloutKey& key, const OnceState& state);
     void merge_freeze(const FreezeRegister& news);
     void mark_failed(const wire::Rollout& rollout, FailureKind kind, const std::string& who, const std::string& reason);
-    void mark_bad(const CommitId& commit, const std::string& reason);
+    void mark_bad(const CommitId& commit, const BadCommit& news);
+    void drop_echoes();
     void set_proven(const wire::RolloutKey& key);
     [[nodiscard]] Header make_header() const;
     [[nodiscard]] Status make_status() const;
@@ -157,6 +168,8 @@ class Core {
     [[nodiscard]] Surroundings look_around(const Known& known) const;
     void assign(Known& known, bool walks);
     void adopt_same_commit(const Known& known);  ///< nothing to do where that commit runs already
+    void build_failed_here(const wire::Target& target, const std::string& reason);
+    void watch_trouble();
     void steer_build();
     void drop_build(wire::BuildState as, const std::string& reason);
     [[nodiscard]] Hold hold() const;
@@ -207,6 +220,9 @@ class Core {
     [[nodiscard]] std::string asking_text() const;
     [[nodiscard]] std::string out_text() const;
     [[nodiscard]] std::string idle_text() const;
+    [[nodiscard]] std::string nothing_text() const;
+    [[nodiscard]] std::string trouble_text() const;
+    [[nodiscard]] std::string silence_of(const NodeName& node) const;
     [[nodiscard]] std::string disowned_text() const;
     void note_waiting();
 
@@ -231,6 +247,8 @@ class Core {
     Instant next_inquire_{};
     std::optional<Build> build_;
     wire::Target ahead_;  ///< heads-up: build this before its turn
+    std::optional<Trouble> trouble_;
+    bool echoes_due_ = true;  ///< rollouts or bad commits have become known
 
     std::set<NodeName> granted_by_;
     std::map<NodeName, Denied> denied_by_;

@@ -2,8 +2,10 @@
 // The course: which rollout everybody should go for, whether its turn has come here, when to build and when to ask.
 #include <algorithm>
 #include <fmt/format.h>
+#include <utility>
 
 #include "agent/chain/core.h"
+#include "common/text.h"
 
 namespace baton::chain {
 namespace {
@@ -21,14 +23,21 @@ constexpr Milliseconds large_chain_watch{500};
 const Known* Core::newest() const { return d_.known.empty() ? nullptr : &d_.known.rbegin()->second; }
 
 const Known* Core::leading() const {
+    if (d_.known.empty()) return nullptr;
     const bool queue = s_.policy.on_new_commit == config::OnNewCommit::queue;
     const Known* lead = nullptr;
+    // Superseded is for good: when the newest fails, the fleet goes back to what had succeeded somewhere before it, or
+    // stays as it is. It does not turn to a commit that nobody has tried and that was given up already.
+    bool superseded = !d_.failed.empty() && d_.failed.rbegin()->first > d_.known.rbegin()->first;
     for (auto it = d_.known.rbegin(); it != d_.known.rend(); ++it) {
-        if (is_failed(it->second)) continue;
-        if (!queue) return &it->second;
+        const auto& known = it->second;
+        const bool newer = std::exchange(superseded, true);
+        if (is_failed(known)) continue;
+        if (!queue && (!newer || known.proven || known.rollout.attempt > 1)) return &known;
+        if (!queue) continue;
         // queue: the oldest that has not ended yet; what is older than an ended one is history.
-        if (it->second.ended) return lead ? lead : &it->second;
-        lead = &it->second;
+        if (known.ended) return lead ? lead : &known;
+        lead = &known;
     }
     return lead;
 }
@@ -93,6 +102,7 @@ void Core::watch_leading() {
     const bool has_it = !behind(*lead);
     if (has_it && (lead->proven || d_.duty || d_.phase != Phase::idle || d_.current->key != key)) return;
     if (!has_it && lead->assigned) return;
+    if (trouble_) return;  // watch_trouble() takes it up again
     if (now_ < next_watch_) return;
     if (s_.order.size() > large_chain) next_watch_ = now_ + large_chain_watch;
     auto& known = d_.known.at(key);
@@ -129,6 +139,30 @@ void Core::watch_leading() {
     } else if (!seen.carried && !seen.earlier_lacks && now_ - lead_since_ >= timing.adopt_after) {
         assign(known, true);
         note(Note::Level::info, fmt::format("taking over rollout {}, whose carrier is silent", key.id));
+    }
+}
+
+void Core::build_failed_here(const wire::Target& target, const std::string& reason) {
+    auto& known = d_.known.at(target.key);
+    known.assigned = known.walks = false;
+    changed();
+    const unsigned times = trouble_ && trouble_->target == target ? trouble_->times + 1 : 1;
+    constexpr unsigned most_doublings = 16;
+    const auto wait = std::min(s_.timing.build_again_most,
+                               s_.timing.build_again_first * (1 << std::min(times - 1, most_doublings)));
+    trouble_ = Trouble{target, times, reason, now_ + wait};
+    note(Note::Level::error,
+         fmt::format("this node cannot build rollout {}, which others run already; it is tried again in {}: {}",
+                     target.key.id, human_duration(wait), reason));
+}
+
+void Core::watch_trouble() {
+    if (!trouble_) return;
+    const auto* lead = leading();
+    if (!lead || lead->rollout.target() != trouble_->target || !behind(*lead)) {
+        trouble_.reset();
+    } else if (!lead->assigned && now_ >= trouble_->again) {
+        assign(d_.known.at(lead->rollout.key), false);
     }
 }
 
@@ -194,12 +228,13 @@ void Core::steer_build() {
     if (!known) return;
     if (!build_) {
         build_ = Build{known->rollout, false, !turn, true, false};
-        actions_.emplace_back(StartBuild{known->rollout, !turn});
+        const bool again = trouble_ && trouble_->target == known->rollout.target();
+        actions_.emplace_back(StartBuild{known->rollout, !turn, again});
         if (turn) send_heads_up(*known);
     } else if (turn && build_->ahead) {
         build_->ahead = false;
         if (!build_->ready) {
-            actions_.emplace_back(StartBuild{known->rollout, false});
+            actions_.emplace_back(StartBuild{known->rollout, false, false});
         } else if (!build_->deploys) {
             drop_build(wire::BuildState::succeeded, "nothing to switch");
             d_.previous = d_.current;
@@ -216,6 +251,7 @@ Hold Core::hold() const {
     const auto* known = wanted();
     if (!known) {
         const auto* lead = leading();
+        if (trouble_) return Hold::trouble;
         const bool elsewhere_only = lead && lead->ended && !lead->proven;  // a job without a switch
         return lead && !elsewhere_only && is_member() && behind(*lead) ? Hold::away : Hold::nothing;
     }

@@ -69,7 +69,7 @@ struct Failure {
     std::string who;  ///< halted: the person
     std::string reason;
     std::int64_t at_ms = 0;
-    CommitId commit;
+    CommitId commit;  ///< that is at fault; empty for a roll-back
     bool operator==(const Failure&) const = default;
 };
 
@@ -140,10 +140,13 @@ struct Spread {
     bool operator==(const Spread&) const = default;
 };
 
-/// A commit that must not be deployed by a poll.
+/// A commit that must not be deployed by a poll; or that was such a one, until a person had it deployed all the same.
+/// A register: what a later rollout says of the commit wins, and of one rollout its failure.
 struct BadCommit {
     std::string reason;
     std::int64_t at_ms = 0;
+    wire::Target by;        ///< the rollout that failed, undid the commit, or succeeded with it; empty key: not known
+    bool forgiven = false;  ///< it succeeded
     bool operator==(const BadCommit&) const = default;
 };
 

@@ -3,6 +3,7 @@
 // the order in which messages arrive, and how often, does not matter.
 #include <algorithm>
 #include <fmt/format.h>
+#include <tuple>
 
 #include "agent/chain/core.h"
 
@@ -41,6 +42,8 @@ void Core::merge_header(const NodeName& from, const Header& header) {
         peer.status = header.status;
         peer.config_hash = header.config_hash;
         peer.incarnation = header.incarnation;
+    } else {
+        peers_[from].barred_heard = now_;
     }
     if (rules_.failed_carried) {
         for (const auto& [key, failure] : header.failed) merge_failure(key, failure);
@@ -48,6 +51,7 @@ void Core::merge_header(const NodeName& from, const Header& header) {
     for (const auto& [key, state] : header.once) merge_once(key, state);
     merge_freeze(header.freeze);
     for (const auto& known : header.rollouts) merge_known(known);
+    drop_echoes();
 }
 
 void Core::merge_known(const Known& news) {
@@ -61,10 +65,11 @@ void Core::merge_known(const Known& news) {
         mine.proven = proven;
         changed();
         if (!news.rollout.undoes.empty()) {
-            mark_bad(
-                news.rollout.undoes,
-                fmt::format("rolled back by {}", news.rollout.cause.who.empty() ? "baton" : news.rollout.cause.who));
+            const auto& who = news.rollout.cause.who;
+            mark_bad(news.rollout.undoes, BadCommit{fmt::format("rolled back by {}", who.empty() ? "baton" : who),
+                                                    wall_ms(), news.rollout.target(), false});
         }
+        echoes_due_ = true;
     }
     if (news.rollout.attempt != mine.rollout.attempt) {
         if (news.proven) set_proven(key);
@@ -90,7 +95,7 @@ void Core::merge_failure(const wire::RolloutKey& key, const Failure& failure) {
     const auto it = d_.failed.find(key);
     if (it != d_.failed.end() && it->second.attempt >= failure.attempt) return;
     d_.failed[key] = failure;
-    if (!failure.commit.empty()) mark_bad(failure.commit, failure.reason);
+    mark_bad(failure.commit, BadCommit{failure.reason, failure.at_ms, {key, failure.attempt}, false});
     changed();
 }
 
@@ -121,18 +126,50 @@ void Core::merge_freeze(const FreezeRegister& news) {
 void Core::mark_failed(const wire::Rollout& rollout, FailureKind kind, const std::string& who,
                        const std::string& reason) {
     if (is_failed(rollout.target())) return;
-    d_.failed[rollout.key] = Failure{rollout.attempt, kind, s_.self, who, reason, wall_ms(), rollout.commit};
-    if (rollout.kind == wire::RolloutKind::deploy) mark_bad(rollout.commit, reason);
+    // A roll-back that fails says nothing against the commit that ran before.
+    const auto at_fault = rollout.kind == wire::RolloutKind::deploy ? rollout.commit : CommitId{};
+    d_.failed[rollout.key] = Failure{rollout.attempt, kind, s_.self, who, reason, wall_ms(), at_fault};
+    mark_bad(at_fault, BadCommit{reason, wall_ms(), rollout.target(), false});
     changed();
     note(Note::Level::error, kind == FailureKind::halted
                                  ? fmt::format("rollout {} is halted by {}: {}", rollout.key.id, who, reason)
                                  : fmt::format("rollout {} failed on {}: {}", rollout.key.id, s_.self, reason));
 }
 
-void Core::mark_bad(const CommitId& commit, const std::string& reason) {
+void Core::mark_bad(const CommitId& commit, const BadCommit& news) {
     if (commit.empty()) return;
-    const auto [it, added] = d_.bad.try_emplace(commit, BadCommit{reason, wall_ms()});
-    if (added) changed();
+    const auto [it, added] = d_.bad.try_emplace(commit, news);
+    const auto rank = [](const BadCommit& entry) { return std::tuple(entry.by, !entry.forgiven); };
+    if (!added && rank(news) <= rank(it->second)) return;
+    it->second = news;
+    echoes_due_ = true;
+    changed();
+}
+
+/// A commit that a hook and a poll, or two nodes, have noticed becomes two rollouts. When it fails or is taken back as
+/// one of them, the other is an echo of the same push and goes no further: only a person may insist.
+void Core::drop_echoes() {
+    if (!echoes_due_) return;
+    echoes_due_ = false;
+    for (const auto& [key, known] : d_.known) {
+        const auto& rollout = known.rollout;
+        const bool insisted = rollout.by_name || rollout.attempt > 1 || !rollout.parameters.empty();
+        if (insisted || known.proven || rollout.kind != wire::RolloutKind::deploy || is_failed(known)) continue;
+        const auto bad = d_.bad.find(rollout.commit);
+        if (bad == d_.bad.end() || bad->second.forgiven) continue;
+        const auto& by = bad->second.by;
+        if (by.key.empty() || by.key == key) continue;
+        Failure echo{rollout.attempt, FailureKind::failed, s_.self, "", "", wall_ms(), rollout.commit};
+        if (const auto first = d_.failed.find(by.key); first != d_.failed.end()) {
+            echo.kind = first->second.kind;
+            echo.node = first->second.node;
+            echo.who = first->second.who;
+        }
+        echo.reason = fmt::format("rollout {} of the same commit went before it: {}", by.key.id, bad->second.reason);
+        note(Note::Level::warning, fmt::format("rollout {} goes no further: {}", key.id, echo.reason));
+        d_.failed[key] = std::move(echo);
+        changed();
+    }
 }
 
 void Core::set_proven(const wire::RolloutKey& key) {

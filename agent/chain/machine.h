@@ -33,6 +33,7 @@ struct Send {
 struct StartBuild {
     wire::Rollout rollout;
     bool ahead = false;
+    bool again = false;  ///< it failed here, and only here: build it anew instead of telling that once more
 };
 /// Stop a build, under way or ready, that has not been given to Switch; no answer is expected, a late one is ignored.
 struct CancelBuild {
@@ -84,6 +85,7 @@ enum class SwitchEnd {
     in_service,  ///< the new release is current, healthy, and the load balancer has the node back
     restored,    ///< failed; the previous release is current, healthy and back
     untouched,   ///< given up before anything changed (drain_timeout, a cancelled wait): in service as before
+    failed,      ///< the same, and there is no sense in trying again: a migration failed
     stuck,       ///< failed, and the previous release could not be proved: the node is out
 };
 
@@ -145,11 +147,15 @@ struct View {
     std::optional<unsigned> lane;
     std::optional<wire::Rollout> wanted;   ///< what this node is bringing itself to
     std::optional<wire::Rollout> newest;   ///< newest rollout heard of
+    std::optional<wire::Rollout> proven;   ///< newest that has succeeded somewhere and did not fail: what to catch up with
     std::optional<wire::Rollout> current;  ///< what this node runs
     bool newest_halted = false;
     std::string halted_because;
     std::string waits_for;        ///< for people: "permit: 1 of 2 granted; web2 is out of service with 01J…"
+    std::string waits_kind;       ///< changes with what is waited for, not with how it is said
     Milliseconds waiting{0};      ///< for how long
+    bool turn_to_come = false;    ///< it waits for its turn in the rollout, and for nothing else
+    bool baking = false;          ///< in service on the new release, and watched
     std::vector<Holder> holders;  ///< as this node granted
     std::vector<PeerView> peers;
     std::optional<FreezeNote> frozen;

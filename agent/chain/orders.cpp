@@ -128,6 +128,11 @@ std::string Core::carry_out_accept(const Accept& accept, const std::string& who)
     bool serving = app_up_;
     if (accept.node != s_.self) {
         const auto peer = peers_.find(accept.node);
+        if (peer != peers_.end() && peer->second.barred_heard > peer->second.heard) {
+            refuse(fmt::format("{} speaks with a database that was forgotten or replaced: empty its state_dir, start the "
+                               "agent anew, then accept it",
+                               accept.node));
+        }
         if (peer == peers_.end() || !is_live(accept.node)) {
             refuse(fmt::format("{} has not been heard lately: its agent must run", accept.node));
         }
@@ -137,7 +142,8 @@ std::string Core::carry_out_accept(const Accept& accept, const std::string& who)
     const auto identity = d_.identities[accept.node];
     if (identity.incarnation == incarnation) refuse(fmt::format("{} is accepted already", accept.node));
     if (d_.barred.contains(incarnation)) {
-        refuse(fmt::format("{} was forgotten with this database: remove it, and start the agent anew", accept.node));
+        refuse(fmt::format("{} was forgotten with this database: empty its state_dir, and start the agent anew",
+                           accept.node));
     }
     // Accepting frees the lane that the lost database may have held, so the node has to be in service; only where
     // nothing was ever deployed there is nothing to serve.

@@ -236,13 +236,17 @@ Effects Core::switched(Instant now, const Ticket& ticket, SwitchEnd end, const s
         bake_or_finish();
         return finish();
     }
-    if (end == SwitchEnd::untouched && ++untouched_ < most_untouched) {
+    const bool unclear = claim.once_steps && once_unclear(rollout.target());
+    if (end == SwitchEnd::untouched && !unclear && ++untouched_ < most_untouched) {
         give_up(reason);
         next_ask_ = now_ + s_.timing.back_off_most * (1 << untouched_);
         return finish();
     }
     untouched_ = 0;
-    mark_failed(rollout, FailureKind::failed, "", reason);
+    mark_failed(rollout, FailureKind::failed, "",
+                unclear ? fmt::format("{}; a step marked `once` had begun: see how far it came, then `baton resume`",
+                                      reason)
+                        : reason);
     end_claim();
     after_failure(rollout);
     return finish();
@@ -323,7 +327,9 @@ void Core::succeed(const wire::RolloutKey& key) {
     const auto canaries = std::min<std::size_t>(s_.policy.canary, s_.order.size());
     if (!known.walks || known.rollout.kind == wire::RolloutKind::rollback || known.canaries + 1 >= canaries) {
         set_proven(key);
-        if (d_.bad.erase(known.rollout.commit) > 0) changed();
+        if (d_.bad.contains(known.rollout.commit)) {
+            mark_bad(known.rollout.commit, BadCommit{"", wall_ms(), known.rollout.target(), true});
+        }
     }
     owe_handoff(known);
 }
@@ -365,9 +371,12 @@ void Core::watch_stuck() {
 }
 
 void Core::after_failure(const wire::Rollout& rollout) {
+    drop_echoes();
     if (s_.policy.on_failure != config::OnFailure::rollback || rollout.kind != wire::RolloutKind::deploy) return;
     const auto* lead = leading();
     if (lead && lead->rollout.key > rollout.key) return;  // something newer is on its way already
+    // Everybody else runs it well: a node that came late does not take the fleet back.
+    if (const auto it = d_.known.find(rollout.key); it != d_.known.end() && it->second.ended) return;
     bool elsewhere = false;
     CommitId back;
     for (const auto& [node, peer] : peers_) {

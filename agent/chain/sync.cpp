@@ -59,7 +59,7 @@ void Core::merge_whole(const NodeName& from, const Whole& whole) {
         for (const auto& [key, failure] : whole.failed) merge_failure(key, failure);
     }
     for (const auto& [key, state] : whole.once) merge_once(key, state);
-    for (const auto& [commit, why] : whole.bad) mark_bad(commit, why.reason);
+    for (const auto& [commit, why] : whole.bad) mark_bad(commit, why);
     if (d_.may_grant || !rules_.sync) return;
     // A new database does not know what its predecessor granted: every claim that anybody knows of is taken over, and
     // each ends as any other: by its release, or by inquiring.
@@ -125,10 +125,11 @@ void Core::drop_grants(const std::function<bool(const Grant&)>& which, std::stri
     for (const auto& grant : d_.grants) {
         if (!which(grant) || grant.target.key.empty() || is_failed(grant.target)) continue;
         const auto known = d_.known.find(grant.target.key);
+        const bool deploys = known != d_.known.end() && known->second.rollout.kind == wire::RolloutKind::deploy;
         merge_failure(grant.target.key,
                       Failure{grant.target.attempt, FailureKind::failed, grant.node, "",
                               fmt::format("{} {} while it had the permit to install this", grant.node, what), wall_ms(),
-                              known == d_.known.end() ? CommitId{} : known->second.rollout.commit});
+                              deploys ? known->second.rollout.commit : CommitId{}});
     }
     if (std::erase_if(d_.grants, which) > 0) changed();
 }

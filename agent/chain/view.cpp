@@ -15,10 +15,17 @@ void Core::note_waiting() {
         kind += to_text(d_.claim->stage);
         if (revalidating_) kind += "?";
     } else if (d_.phase == Phase::idle) {
-        kind = d_.duty ? "handoff" + std::to_string(walk_at_) : "idle" + std::to_string(static_cast<int>(hold()));
-        // Asking, giving up and backing off are one wait for a permit.
         const auto held = hold();
-        if (!d_.duty && (held == Hold::back_off || held == Hold::lanes_taken || held == Hold::none)) kind = "asking";
+        kind = "idle" + std::to_string(static_cast<int>(held));
+        if (disowned()) {
+            kind = "disowned";
+        } else if (d_.duty) {
+            kind = "handoff" + std::to_string(walk_at_);
+        } else if (held == Hold::back_off || held == Hold::lanes_taken || held == Hold::none) {
+            kind = "asking";  // asking, giving up and backing off are one wait for a permit
+        } else if (held == Hold::nothing) {
+            kind += !d_.may_grant ? "new" : !d_.spreads.empty() ? "order" : "";
+        }
     }
     if (kind != waiting_for_) {
         waiting_for_ = kind;
@@ -51,23 +58,54 @@ std::string Core::out_text() const {
                                claim.reason);
         case OutStage::neighbours: return fmt::format("its neighbours to have {}", claim.rollout.key.id);
         case OutStage::baking:
-            return fmt::format("the bake time of {}: {} left", claim.rollout.key.id,
+            return fmt::format("the bake time of {}: in service, and watched for {} more", claim.rollout.key.id,
                                human_duration(std::max(Milliseconds{0}, bake_until_.value_or(now_) - now_)));
     }
     return "";
 }
 
-std::string Core::disowned_text() const {
-    if (!is_forgotten(s_.self)) {
-        return fmt::format(
-            "a person: peers know {0} with another database; once its app is in service, "
-            "`baton accept {0}`",
-            s_.self);
+/// Of somebody that is waited for: whether he is there at all.
+std::string Core::silence_of(const NodeName& node) const {
+    if (node == s_.self || is_live(node)) return "";
+    const auto peer = peers_.find(node);
+    if (peer == peers_.end() || !peer->second.heard) return ", which has not been heard since this agent started";
+    return fmt::format(", silent for {}", human_duration(now_ - *peer->second.heard));
+}
+
+std::string Core::nothing_text() const {
+    if (!d_.may_grant) {
+        std::vector<std::string> missing;
+        for (const auto& voter : s_.voters) {
+            const auto peer = peers_.find(voter);
+            if (voter == s_.self || is_forgotten(voter) || (peer != peers_.end() && peer->second.synced)) continue;
+            missing.push_back(voter.str());
+        }
+        return fmt::format("{} to be heard, since this database is new", join(missing, ", "));
     }
-    return fmt::format(
-        "a person: this node was forgotten; remove its database, restart the agent, then "
-        "`baton accept {}`",
-        s_.self);
+    if (d_.spreads.empty()) return "";
+    const auto& order = d_.spreads.begin()->second;
+    return fmt::format("a majority to store an order ({}): {} of {} have", order.what, order.stored_by.size(),
+                       majority());
+}
+
+std::string Core::trouble_text() const {
+    return fmt::format("its own build of rollout {}, which others run already and which failed here {}: {}; {}",
+                       trouble_->target.key.id,
+                       trouble_->times == 1 ? "once" : fmt::format("{} times in a row", trouble_->times),
+                       trouble_->reason,
+                       trouble_->again <= now_ ? "it is tried again"
+                                               : "tried again in " + human_duration(trouble_->again - now_));
+}
+
+std::string Core::disowned_text() const {
+    if (is_forgotten(s_.self) || d_.barred.contains(d_.incarnation)) {
+        return fmt::format("a person: this node was forgotten, or another database was accepted for it; empty its "
+                           "state_dir, restart the agent, then `baton accept {}`",
+                           s_.self);
+    }
+    return fmt::format("a person: peers know {0} with another database; once its app is in service, "
+                       "`baton accept {0}`",
+                       s_.self);
 }
 
 std::string Core::idle_text() const {
@@ -77,15 +115,15 @@ std::string Core::idle_text() const {
         const auto list = found == d_.known.end() ? std::vector<NodeName>{} : walk_list();
         if (walk_at_ < list.size()) {
             return fmt::format("{} to take the rollout{}", list[walk_at_],
-                               walk_waits_ ? ": it is out of reach, and no more nodes may be passed over" : "");
+                               walk_waits_ ? ": it is out of reach, and no more nodes may be passed over"
+                                           : silence_of(list[walk_at_]));
         }
     }
     const auto held = hold();
     const auto* lead = leading();
     switch (held) {
-        case Hold::nothing:
-            if (!d_.may_grant) return "every peer to be heard, since this database is new";
-            return "";
+        case Hold::nothing: return nothing_text();
+        case Hold::trouble: return trouble_text();
         case Hold::away:
             for (const auto& node : visiting(lead->rollout)) {
                 const auto peer = peers_.find(node);
@@ -96,8 +134,13 @@ std::string Core::idle_text() const {
             }
             return fmt::format("its turn in rollout {}", lead->rollout.key.id);
         case Hold::building: return "";  // the build says what it does
-        case Hold::frozen:
-            return fmt::format("the end of the freeze by {}: {}", d_.freeze.note->who, d_.freeze.note->reason);
+        case Hold::frozen: {
+            const auto& freeze = *d_.freeze.note;
+            const auto left = freeze.until_ms == 0 ? std::string()
+                                                   : fmt::format(" ({} left)", human_duration(Milliseconds(
+                                                                                   freeze.until_ms - wall_ms())));
+            return fmt::format("the end of the freeze by {}: {}{}", freeze.who, freeze.reason, left);
+        }
         case Hold::bring_up: return "the app, which was down when the agent started";
         case Hold::barred: return disowned_text();
         case Hold::min_healthy: {
@@ -109,7 +152,8 @@ std::string Core::idle_text() const {
             std::vector<std::string> holders;
             for (const auto& grant : d_.grants) {
                 if (grant.node == s_.self) continue;
-                holders.push_back(fmt::format("{} is out of service with {}", grant.node, grant.target.key.id));
+                holders.push_back(fmt::format("{} is out of service with {}{}", grant.node, grant.target.key.id,
+                                              silence_of(grant.node)));
             }
             return "permit: " + join(holders, ", ");
         }
@@ -147,8 +191,14 @@ View Core::view(Instant now) const {
                                       : fmt::format("failed on {}: {}", failure.node, failure.reason);
         }
     }
+    for (auto it = d_.known.rbegin(); it != d_.known.rend() && !view.proven; ++it) {
+        if (it->second.proven && !is_failed(it->second)) view.proven = it->second.rollout;
+    }
     view.current = d_.current;
+    view.baking = d_.phase == Phase::out && d_.claim->stage == OutStage::baking;
     view.waits_for = waiting_text();
+    view.waits_kind = waiting_for_;
+    view.turn_to_come = d_.phase == Phase::idle && !d_.duty && !disowned() && hold() == Hold::away;
     if (!view.waits_for.empty()) view.waiting = now - waiting_since_;
     for (const auto& grant : d_.grants) view.holders.push_back(Holder{grant.lane, grant.node, grant.target});
     auto everybody = s_.order;

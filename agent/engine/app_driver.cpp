@@ -29,6 +29,8 @@ constexpr auto worth_a_line = 5s;
 constexpr auto log_again_after = 5min;
 /// How often it is looked whether a build's record lacks its end.
 constexpr auto settle_every = 2s;
+/// How often other nodes are told of a wait of which only the wording has changed, a number above all.
+constexpr auto say_again_after = 15s;
 /// After a boot: how long a node listens to its peers before it serves, and how long it waits for a majority.
 constexpr auto listen_for = 4s;
 constexpr auto alone_for = 20s;
@@ -57,6 +59,7 @@ std::string_view said_of(chain::SwitchEnd end) {
         case chain::SwitchEnd::in_service: return "back in service with the new release";
         case chain::SwitchEnd::restored: return "back in service with the release before";
         case chain::SwitchEnd::untouched: return "not switched, in service as before";
+        case chain::SwitchEnd::failed: return "a migration failed, in service as before";
         case chain::SwitchEnd::stuck: return "out of service: neither release could be proved";
     }
     return "switched";
@@ -88,7 +91,7 @@ AppDriver::AppDriver(DriverContext context)
     context_.service.set_drained(drained);
     left_ = flags.has(context_.app.name, store::flag::left);
     if (catching_up_ || drained) note_left();
-    if (switching()) {
+    if (out_of_service()) {
         context_.service.set_mode(build::ServiceMode::draining);
     } else if (left_ && !catching_up_) {
         context_.service.set_mode(build::ServiceMode::rejoining);
@@ -166,7 +169,8 @@ bool AppDriver::cancel(const wire::Target& target, const std::string& reason) {
 
 void AppDriver::health(bool app_up) {
     app_up_ = app_up;
-    judge_service();
+    // A node that could not be put back is out until that is proved, whatever its app answers.
+    if (!out_of_service()) judge_service();
     apply(machine_.health(now(), app_up));
 }
 
@@ -209,6 +213,11 @@ Snapshot AppDriver::snapshot() const {
     const bool ended = !known.empty() && known.rbegin()->second.ended;
     auto view = machine_.view(now());
     if (bringing_on() && !neighbour_waits_.empty()) view.waits_for = neighbour_waits_;
+    if (catching_up_ && view.waits_for.empty()) {
+        const auto heard = std::ranges::count_if(view.peers, [](const auto& peer) { return peer.silent_ms >= 0; });
+        view.waits_for = fmt::format("what the others run, before it serves: {} of {} heard", heard, view.peers.size());
+        view.waiting = std::chrono::duration_cast<Milliseconds>(now() - started_);
+    }
     return {std::move(view), context_.service.ready(), app_up_, ended, listening()};
 }
 
@@ -222,7 +231,8 @@ bool AppDriver::listening() const {
 std::string AppDriver::why_bad(const CommitId& commit) const {
     const auto& bad = machine_.durable().bad;
     const auto it = bad.find(commit);
-    return it == bad.end() ? std::string() : it->second.reason.empty() ? std::string("it failed") : it->second.reason;
+    if (it == bad.end() || it->second.forgiven) return {};
+    return it->second.reason.empty() ? std::string("it failed") : it->second.reason;
 }
 
 CommitId AppDriver::current_commit() const {
@@ -238,8 +248,9 @@ bool AppDriver::behind() const {
     // Alone after a power cut it serves what it has, after a while: an old release is better than none.
     if (2 * (heard + 1) <= others + 1 && now() - started_ < alone_for) return true;
     if (now() - started_ < listen_for) return true;
-    if (view.newest && !view.current) return true;
-    return view.newest && !view.newest_halted && (!view.current || view.current->key != view.newest->key);
+    if (!view.current) return view.newest.has_value();
+    // A rollout that nobody has proved yet, a canary that bakes, is nothing to stay out of service for.
+    return view.proven && view.current->key < view.proven->key;
 }
 
 void AppDriver::judge_service() {
@@ -252,6 +263,11 @@ void AppDriver::judge_service() {
 }
 
 bool AppDriver::switching() const {
+    const auto& durable = machine_.durable();
+    return out_of_service() && durable.claim->stage != chain::OutStage::stuck;
+}
+
+bool AppDriver::out_of_service() const {
     const auto& durable = machine_.durable();
     return durable.phase == chain::Phase::out && durable.claim->stage != chain::OutStage::baking && !bringing_on();
 }
@@ -355,7 +371,7 @@ void AppDriver::hear(const NodeName& from, const PeerAnswer& answer, std::functi
 }
 
 void AppDriver::carry_out(const chain::StartBuild& start) {
-    runner_.prepare(start.rollout, start.ahead);
+    runner_.prepare(start.rollout, start.ahead, start.again);
     context_.store.rollouts.upsert(
         {start.rollout, store::RolloutState::running, {}, to_epoch_ms(context_.clock.wall())});
 }
@@ -403,10 +419,10 @@ void AppDriver::carry_out(const chain::Note& note) {
 }
 
 void AppDriver::note_waiting() {
-    const auto& durable = machine_.durable();
-    if (durable.phase == chain::Phase::out) return;
+    if (switching()) return;  // its stages say what they wait for
     const auto view = machine_.view(now());
-    if (!view.wanted || view.waits_for == waits_for_) return;
+    say_waiting(view);
+    if (!view.wanted || view.baking || view.waits_for == waits_for_) return;
     waits_for_ = view.waits_for;
     runner_.records().note_stage(view.wanted->target(), wire::Stage::permit, view.waits_for);
 }
@@ -421,6 +437,21 @@ void AppDriver::log_waiting() {
     waiting_logged_ = now();
     log::info("chain", "waits",
               {{"app", context_.app.name}, {"for", view.waits_for}, {"since", human_duration(view.waiting)}});
+}
+
+/// What a node waits for while no build of its own is open: on every node's `status`, too.
+void AppDriver::say_waiting(const chain::View& view) {
+    // That its turn has not come is plain to see, and a long chain has many such nodes.
+    const auto kind = view.turn_to_come || view.waits_for.empty() ? std::string() : view.waits_kind;
+    const auto text = kind.empty() ? std::string() : view.waits_for;
+    const auto about = view.wanted ? view.wanted : view.newest;
+    if (!about || (kind == said_.kind && about->key == said_.about &&
+                   (text == said_.text || now() - said_.at < say_again_after))) {
+        return;
+    }
+    if (!said_.about.empty() && said_.about != about->key) progress_.note_waiting(said_.about, {});
+    progress_.note_waiting(about->key, text);
+    said_ = {about->key, kind, text, now()};
 }
 
 // --- what the runner tells, on its thread ---

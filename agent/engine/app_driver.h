@@ -67,7 +67,8 @@ class AppDriver final : private RunnerEvents {
     /// What this node runs; empty when nothing.
     [[nodiscard]] CommitId current_commit() const;
     [[nodiscard]] Runner& runner() { return runner_; }
-    /// Out of service by baton's doing: not while it bakes, nor while its neighbours are brought on.
+    /// A switch or a restoration is under way: its own stages judge the app. Not so while the new release bakes, while
+    /// neighbours are brought on, nor on a node that could not be put back and waits for its app to answer again.
     [[nodiscard]] bool switching() const;
     /// Any thread. Ends the threads that work for the app; what they had begun is taken up at the next start.
     void stop_work();
@@ -97,6 +98,7 @@ class AppDriver final : private RunnerEvents {
     void carry_out(const chain::Note& note);
     void note_waiting();
     void log_waiting();
+    void say_waiting(const chain::View& view);
     /// Ends the records of builds that nobody works on or wants any more: what a crash or a late cancel left behind.
     void settle_records();
     /// The load balancer is told that this node is out, by other ways than a switch, and has to be told of the end of
@@ -108,6 +110,7 @@ class AppDriver final : private RunnerEvents {
     [[nodiscard]] bool bringing_on() const;
     [[nodiscard]] StewardEvents steward_events();
     void judge_service();
+    [[nodiscard]] bool out_of_service() const;
     [[nodiscard]] bool behind() const;
     bool fetch_from_peers(const CommitId& commit) const;
     [[nodiscard]] Instant now() const { return context_.clock.now(); }
@@ -122,6 +125,13 @@ class AppDriver final : private RunnerEvents {
     std::vector<chain::Message> answer_;
     std::string waits_for_;                  ///< as last noted in the build's record
     std::optional<Instant> waiting_logged_;  ///< when the log was told last that this node waits
+    struct Said {
+        wire::RolloutKey about;
+        std::string kind;
+        std::string text;
+        Instant at{};
+    };
+    Said said_;  ///< what other nodes were told last that this one waits for
     bool app_up_ = true;
     bool begun_ = false;  ///< start() was called
     bool left_ = false;   ///< note_left(), and not yet settled; as in the store

@@ -45,6 +45,24 @@ void Progress::update(const store::BuildRecord& record, const std::optional<wire
     publish(row);
 }
 
+void Progress::note_waiting(const wire::RolloutKey& rollout, const std::string& what) {
+    auto row = store_.rollouts.progress(app_.name, rollout.id, config_.self);
+    // A build that is open says itself what it waits for.
+    if (row && row->build > 0 && row->finished_ms == 0) return;
+    if ((row ? row->waits_for : std::string()) == what) return;
+    const auto at = to_epoch_ms(clock_.wall());
+    if (!row) {
+        row.emplace();
+        row->node = config_.self;
+        row->rollout = rollout;
+        row->since_ms = at;
+    }
+    row->version = std::max(row->version + 1, static_cast<std::uint64_t>(at));
+    row->waits_for = what;
+    store_.rollouts.put_progress(app_.name, *row);
+    publish(*row);
+}
+
 void Progress::say_again(const std::optional<wire::Rollout>& current, const std::optional<wire::Rollout>& newest) {
     const auto& rollouts = store_.rollouts;
     if (current && !store_.builds.for_rollout(app_.name, current->key.id) &&

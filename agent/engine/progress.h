@@ -23,6 +23,8 @@ class Progress {
 
     /// A build of this node has changed: stored, and told to every peer. `current`: what this node runs.
     void update(const store::BuildRecord& record, const std::optional<wire::Rollout>& current);
+    /// What this node waits for while no build of its own is open, and about which rollout; empty: nothing any more.
+    void note_waiting(const wire::RolloutKey& rollout, const std::string& what);
     /// Says again how this node stands with the newest rollout.
     void say_again(const std::optional<wire::Rollout>& current, const std::optional<wire::Rollout>& newest);
     /// How a neighbour without an agent stands, as this node, its steward, knows: stored, and told to every peer.

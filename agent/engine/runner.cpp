@@ -31,6 +31,7 @@ chain::SwitchEnd end_of(build::SwitchOutcome outcome) {
         case build::SwitchOutcome::in_service: return chain::SwitchEnd::in_service;
         case build::SwitchOutcome::restored: return chain::SwitchEnd::restored;
         case build::SwitchOutcome::untouched: return chain::SwitchEnd::untouched;
+        case build::SwitchOutcome::failed: return chain::SwitchEnd::failed;
         case build::SwitchOutcome::stuck:
         case build::SwitchOutcome::left: return chain::SwitchEnd::stuck;
     }
@@ -61,10 +62,10 @@ Runner::Runner(RunnerContext context)
     thread_ = std::jthread([this](const std::stop_token& stop) { work(stop); });
 }
 
-void Runner::prepare(const wire::Rollout& rollout, bool ahead) {
+void Runner::prepare(const wire::Rollout& rollout, bool ahead, bool again) {
     {
         const std::lock_guard lock(mutex_);
-        jobs_.emplace_back(PrepareJob{rollout, ahead});
+        jobs_.emplace_back(PrepareJob{rollout, ahead, again});
     }
     wake_.notify_all();
 }
@@ -221,12 +222,14 @@ config::Pipeline Runner::pipeline_at(const CommitId& commit) const {
     return config::parse_pipeline(*text, context_.app.pipeline.string());
 }
 
-bool Runner::answered_before(const wire::Rollout& rollout) {
+bool Runner::answered_before(const wire::Rollout& rollout, bool again) {
     const auto target = rollout.target();
     auto earlier = context_.store.builds.for_rollout(context_.app.name, target.key.id);
     if (!earlier || earlier->attempt != target.attempt) return false;
     if (earlier->finished_ms != 0) {
-        // The protocol did not hear of it, or asks twice: what failed is not built again under the same attempt.
+        // The protocol did not hear of it, or asks twice: what failed is not built again under the same attempt, unless
+        // it says so.
+        if (again) return false;
         if (earlier->state == BuildState::failed) context_.events.build_failed(target, earlier->message);
         return earlier->state == BuildState::failed;
     }
@@ -241,7 +244,7 @@ bool Runner::answered_before(const wire::Rollout& rollout) {
 
 void Runner::run(const PrepareJob& job, const std::stop_token& stop) {
     const auto target = job.rollout.target();
-    if (answered_before(job.rollout)) return;
+    if (answered_before(job.rollout, job.again)) return;
     // The agent's own end cancels like anybody else.
     const std::stop_callback forward(stop, [this] { running_stop_.request_stop(); });
     auto record = records_.begin(job.rollout, job.ahead);
@@ -332,6 +335,7 @@ void Runner::run(const SwitchJob& job, const std::stop_token& stop) {
             recorder.stage_began(Stage::permit);
             recorder.waits_for(result.reason);
             break;
+        case build::SwitchOutcome::failed: records_.end(*record, BuildState::failed, result.reason); break;
         case build::SwitchOutcome::stuck: records_.end(*record, BuildState::stuck, result.reason); break;
         case build::SwitchOutcome::left: break;  // answered above
     }

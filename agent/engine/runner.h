@@ -47,8 +47,9 @@ class Runner {
     Runner& operator=(const Runner&) = delete;
     ~Runner() = default;
 
-    /// Fetch, prepare, test. A target that is ready already is told so at once.
-    void prepare(const wire::Rollout& rollout, bool ahead);
+    /// Fetch, prepare, test. A target that is ready already is told so at once, and so is one that has failed, unless
+    /// it is to be tried `again`.
+    void prepare(const wire::Rollout& rollout, bool ahead, bool again = false);
     void switch_over(const chain::Ticket& ticket, const wire::Rollout& rollout, const build::SwitchOptions& options);
     /// The app is down though nothing was under way: restarts the release that is current on disk, without a record.
     /// `current`: what the database knows of it; may be empty when that was lost.
@@ -77,6 +78,7 @@ class Runner {
     struct PrepareJob {
         wire::Rollout rollout;
         bool ahead = false;
+        bool again = false;
     };
     struct SwitchJob {
         chain::Ticket ticket;
@@ -100,7 +102,7 @@ class Runner {
     [[nodiscard]] static wire::Target target_of(const Job& job);
     void begin_cancellable(const wire::Target& target);  // under mutex_
     /// The outcome of an earlier build of the same target is told again, if it is known.
-    bool answered_before(const wire::Rollout& rollout);
+    bool answered_before(const wire::Rollout& rollout, bool again);
     [[nodiscard]] std::optional<Live> live() const;
     void give_up(const Job& job, const std::string& reason);
     void run(const PrepareJob& job, const std::stop_token& stop);

@@ -141,6 +141,7 @@ void Starter::take(const store::QueueItem& item, const std::stop_token& stop) {
         const bool expired = clock_.wall() - from_epoch_ms(item.created_ms) > give_up_after;
         if (passes(error.kind()) && !expired) {
             next_try_[item.id] = clock_.now() + (error.kind() == ErrorKind::busy ? longest_nap : retry_after);
+            if (item.reason != error.text()) store_.queue.explain(item.id, error.text());
             log::warning("starter", "trigger waits and will be tried again",
                          {{"app", item.app}, {"queue_id", item.id}, {"reason", error.text()}});
             return;
@@ -162,8 +163,15 @@ store::QueueOutcome Starter::decide(const config::App& app, const store::QueueIt
         store_.flags.set(app.name, held_by_freeze, "yes");
         return held(fmt::format("frozen by {}: {}", frozen->who, frozen->reason));
     }
-    if (!item.by_name && engine_.snapshot(app.name).listening) {
-        throw Error(ErrorKind::busy, "this agent has just started and asks its peers what is newest");
+    if (const auto snapshot = engine_.snapshot(app.name); !item.by_name) {
+        if (snapshot.listening) {
+            throw Error(ErrorKind::busy, "this agent has just started and asks its peers what is newest");
+        }
+        if (!snapshot.view.may_grant) {
+            // It does not know what was rolled back or halted, and nobody would let it go out of service.
+            throw Error(ErrorKind::busy,
+                        fmt::format("this node's database is new: it waits for {}", snapshot.view.waits_for));
+        }
     }
     const git::Mirror mirror = mirror_of(config_, app);
     CommitId tip;
@@ -221,7 +229,8 @@ store::QueueOutcome Starter::decide(const config::App& app, const store::QueueIt
     rollout.author = info.author_name;
     rollout.subject = info.subject;
     rollout.parameters = item.parameters;
-    rollout.by_name = item.by_name;
+    // Who triggers a commit that is known to have failed wants it tried again.
+    rollout.by_name = item.by_name || !engine_.why_bad(app.name, commit).empty();
     const auto key = engine_.offer(rollout, new_rollout_id(clock_.wall()));
     return {store::QueueState::started, key.id, 0, {}};
 }

@@ -98,7 +98,8 @@ RolloutState state_of(const RolloutView& view, const chain::View& chain_view) {
     const bool any_done = std::ranges::any_of(
         view.nodes, [](const NodeView& node) { return node.progress.state == wire::BuildState::succeeded; });
     if (all_done && any_done) return RolloutState::succeeded;
-    if (failed) return RolloutState::halted;
+    // Of the newest the protocol knows: what failed without halting it is one node's own trouble.
+    if (failed && !newest) return RolloutState::halted;
     return newest ? RolloutState::running : RolloutState::superseded;
 }
 

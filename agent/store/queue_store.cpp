@@ -140,6 +140,10 @@ bool QueueStore::finish(std::uint64_t id, const QueueOutcome& outcome, std::int6
                {to_text(outcome.state), outcome.rollout.str(), outcome.build, outcome.reason, now_ms, id}) > 0;
 }
 
+void QueueStore::explain(std::uint64_t id, std::string_view reason) {
+    database_.run("UPDATE queue SET reason = ? WHERE id = ? AND state = 'waiting'", {std::string(reason), id});
+}
+
 void QueueStore::set_build(std::uint64_t id, unsigned build) {
     database_.run("UPDATE queue SET build = ? WHERE id = ? AND state = 'started'", {build, id});
 }

@@ -79,6 +79,8 @@ class QueueStore {
     /// The first item that became this rollout; none for one that came from elsewhere.
     [[nodiscard]] std::optional<std::uint64_t> first_of(const AppName& app, const RolloutId& rollout) const;
     [[nodiscard]] bool finish(std::uint64_t id, const QueueOutcome& outcome, std::int64_t now_ms);
+    /// Notes why an item still waits; nothing when it no longer does.
+    void explain(std::uint64_t id, std::string_view reason);
     /// Enters the number of the build into an item that started before its build did.
     void set_build(std::uint64_t id, unsigned build);
     /// False when it no longer waits.

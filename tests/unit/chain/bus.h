@@ -66,8 +66,9 @@ class Bus {
     const Durable& disk(const NodeName& name) { return nodes.at(name).disk; }
 
     /// A rollout of the commit `c` x 40, offered at `where`.
-    wire::Target offer(const NodeName& where, char c) {
+    wire::Target offer(const NodeName& where, char c, bool by_name = false) {
         wire::Rollout rollout;
+        rollout.by_name = by_name;
         rollout.app = AppName("shop");
         rollout.key = machine(where).next_key(make_rollout_id(WallTime(Milliseconds(settings.wall_ms())), 1, ++ids));
         rollout.commit = CommitId(std::string(40, c));
@@ -149,6 +150,7 @@ class Bus {
     Milliseconds switch_takes{2'000};
     std::set<std::string> failing_builds;  ///< `a` or `web1:a`
     std::set<std::string> failing_switches;
+    std::set<std::string> failing_migrations;
     std::set<std::string> stuck;    ///< restores that fail: `web1`
     std::set<std::string> hanging;  ///< switches that never end
     std::set<NodeName> stewards;    ///< have neighbours; what becomes of those is `neighbours`
@@ -183,7 +185,8 @@ class Bus {
             mail.push_back({name, send->to, send->message});
         } else if (const auto* build = std::get_if<StartBuild>(&action)) {
             const auto commit = build->rollout.commit.str().substr(0, 1);
-            builds.push_back(name.str() + ":" + commit + (build->ahead ? " ahead" : ""));
+            builds.push_back(name.str() + ":" + commit + (build->ahead ? " ahead" : "") +
+                             (build->again ? " again" : ""));
             const auto target = build->rollout.target();
             const auto takes = build->rollout.kind == wire::RolloutKind::rollback ? Milliseconds(1) : build_takes;
             later(node, takes, [this, name, target, commit] {
@@ -227,6 +230,10 @@ class Bus {
             feed(name, [&](Machine& m) { return m.once_started(now, change.ticket); });
         }
         if (listed(hanging, name.str(), commit)) return;
+        if (listed(failing_migrations, name.str(), commit)) {
+            end(name, change.ticket, SwitchEnd::failed, "migrate: exit status 3");
+            return;
+        }
         if (change.run_once) feed(name, [&](Machine& m) { return m.once_done(now, change.ticket); });
         auto result = SwitchEnd::in_service;
         if (listed(failing_switches, name.str(), commit)) {

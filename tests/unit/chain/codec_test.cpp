@@ -44,7 +44,7 @@ Durable full_durable() {
     d.failed[rollout.key] =
         Failure{2, FailureKind::halted, NodeName("web1"), "ann", "looks \"wrong\"\n", 5, rollout.commit};
     d.once[rollout.key] = OnceState{1, NodeName("web1"), true, true, 6};
-    d.bad[rollout.commit] = BadCommit{"rolled back", 7};
+    d.bad[rollout.commit] = BadCommit{"rolled back", 7, rollout.target(), true};
     d.grants = {Grant{1, NodeName("web2"), big_ticket, rollout.target(), true},
                 Grant{1, NodeName("web3"), {3, 4}, {}, false}};
     d.done[NodeName("web2")] = {3, 4};
