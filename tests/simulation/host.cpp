@@ -11,7 +11,7 @@
 namespace baton::simulation {
 
 void World::start_agent(Host& host) {
-    if (host.dead || host.machine) return;
+    if (host.dead || host.machine || now_ < host.away_until) return;
     ++host.run;
     host.restarted_ms = now_;
     host.tick_at = -1;
@@ -117,6 +117,7 @@ void World::perform(Host& host, const chain::Action& action) {
     } else if (const auto* back = std::get_if<chain::Restore>(&action)) {
         trace("{} RESTORES instead of {}: {}", host.name, back->rollout.key.id, back->reason);
         if (quiet_) violation(fmt::format("I6: {} restores after convergence", host.name));
+        host.forced = host.disk.claim && host.disk.claim->forced;
         host.out = true;
         host.up = false;
         check_out();
@@ -142,6 +143,10 @@ void World::build(Host& host, const chain::StartBuild& action) {
     later(
         host, at_once ? 1 : chance_.between(s_.build_ms / 4, s_.build_ms), [this, index = host.index, target, &commit] {
             auto& builder = hosts_[index];
+            if (now_ < builder.trouble_until) {
+                fail_to_build(builder, target);
+                return;
+            }
             if (commit.build_fails) {
                 input(builder,
                       [&](chain::Machine& machine) { return machine.build_failed(instant(), target, "tests failed"); });
@@ -154,11 +159,26 @@ void World::build(Host& host, const chain::StartBuild& action) {
         });
 }
 
+/// Nothing is wrong with the commit: where others run it, that is this node's affair alone.
+void World::fail_to_build(Host& host, const wire::Target& target) {
+    const auto known = host.disk.known.find(target.key);
+    const bool failed = host.disk.failed.contains(target.key);
+    const bool catches_up = known != host.disk.known.end() && known->second.proven && known->second.assigned &&
+                            !known->second.walks;
+    input(host, [&](chain::Machine& machine) {
+        return machine.build_failed(instant(), target, "the git host cannot be reached");
+    });
+    if (catches_up && !failed && host.machine && host.disk.failed.contains(target.key)) {
+        violation(fmt::format("I4: {} could not build {}, which others run, and halts it", host.name, target.key.id));
+    }
+}
+
 void World::switch_over(Host& host, const chain::Switch& action) {
     ++outcome_.counts.switches;
     trace("{} SWITCHES to {} attempt {} in lane {}{}{}", host.name, action.rollout.key.id, action.rollout.attempt,
           action.lane, action.redo ? ", again" : "", action.run_once ? ", with once steps" : "");
     check_switch(host, action);
+    host.forced = host.disk.claim && host.disk.claim->forced;
     host.out = true;
     host.out_for = action.rollout.target();
     host.up = false;
@@ -186,7 +206,7 @@ void World::switch_over(Host& host, const chain::Switch& action) {
         input(hosts_[index], [&](chain::Machine& machine) { return machine.once_started(instant(), action.ticket); });
         later(hosts_[index], takes / 4, [this, index, action, key, fails, takes] {
             if (fails) {
-                restore(hosts_[index], action.ticket, action.rollout, true, "a once step failed");
+                fail_migration(hosts_[index], action);
                 return;
             }
             if (++once_successes_[key] > 1) violation(fmt::format("I7: once steps of {} succeeded twice", key.id));
@@ -198,6 +218,17 @@ void World::switch_over(Host& host, const chain::Switch& action) {
             input(hosts_[index], [&](chain::Machine& machine) { return machine.once_done(instant(), action.ticket); });
             later(hosts_[index], takes / 2, [this, index, action] { end_switch(hosts_[index], action); });
         });
+    });
+}
+
+/// Before anything was switched: the node serves as before.
+void World::fail_migration(Host& host, const chain::Switch& action) {
+    host.up = true;
+    host.out = false;
+    failing_.insert({action.rollout.target(), host.index});
+    trace("{}: a migration fails", host.name);
+    input(host, [&](chain::Machine& machine) {
+        return machine.switched(instant(), action.ticket, chain::SwitchEnd::failed, "a migration failed");
     });
 }
 

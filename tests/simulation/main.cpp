@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <exception>
 #include <fmt/format.h>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,7 @@ int simulate(const Request& request) {
     Counts total;
     std::uint64_t bad_seeds = 0;
     std::vector<std::int64_t> converged;
+    std::map<std::string, unsigned> kinds;  // the invariant that each bad seed broke first
     for (std::uint64_t i = 0; i < request.seeds; ++i) {
         const auto seed = request.first + i;
         const auto outcome = World(draw_scenario(seed), rules, request.trace).run();
@@ -54,6 +56,7 @@ int simulate(const Request& request) {
         total.handoffs += outcome.counts.handoffs;
         if (outcome.converged_ms >= 0) converged.push_back(outcome.converged_ms);
         if (outcome.violations.empty()) continue;
+        ++kinds[outcome.violations.front().substr(0, outcome.violations.front().find(':'))];
         if (++bad_seeds > most_printed) continue;
         for (const auto& what : outcome.violations) fmt::print("seed {}: {}\n", seed, what);
         fmt::print("seed {}: replay with: scripts/simulate 1 {}{} --trace\n", seed, seed,
@@ -66,6 +69,9 @@ int simulate(const Request& request) {
                    static_cast<double>(converged[converged.size() / 2]) / 1000,
                    static_cast<double>(converged.back()) / 1000);
     }
+    std::vector<std::string> broken;
+    for (const auto& [kind, count] : kinds) broken.push_back(fmt::format("{} by {}", kind, count));
+    if (!broken.empty()) fmt::print("broken: {}\n", join(broken, ", "));
     fmt::print("seeds {} switches {} crashes {} messages {} violations {}\n", request.seeds, total.switches,
                total.crashes, total.messages, bad_seeds);
     return bad_seeds == 0 ? fine : violated;

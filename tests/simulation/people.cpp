@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What happens to the chain: pushes, deaths, wiped disks, partitions, clock jumps, and what people order.
+// What people do to the chain: pushes, orders, repairs.
 #include <algorithm>
 #include <fmt/format.h>
 
@@ -25,19 +25,13 @@ void World::arrange() {
             at(s_.pushes[i].at_ms + lag, [this, i, which] { push(s_.pushes[i], which, 0); });
         }
     }
-    for (const auto& [when, who] : s_.deaths) at(when, [this, i = who] { kill_for_good(hosts_[i]); });
-    for (const auto& [when, who] : s_.wipes) at(when, [this, i = who] { wipe(hosts_[i]); });
-    for (const auto when : s_.partitions_ms) at(when, [this] { partition(chance_.between(300, 5'000)); });
+    arrange_faults();
     for (const auto when : s_.freezes_ms) at(when, [this] { freeze(); });
     for (const auto when : s_.halts_ms) at(when, [this] { halt(); });
     for (const auto when : s_.retries_ms) at(when, [this] { retry(); });
-    if (s_.clock_jumps) {
-        for (std::int64_t when = 1'000; when < s_.chaos_ms; when += 1'500) {
-            at(when, [this] {
-                hosts_[chance_.below_or(hosts_.size() - 1)].clock_offset = chance_.between(-3'600'000, 3'600'000);
-            });
-        }
-    }
+    for (const auto when : s_.rollbacks_ms) at(when, [this] { roll_back(); });
+    for (const auto when : s_.promotes_ms) at(when, [this] { promote(); });
+    for (const auto when : s_.forces_ms) at(when, [this] { force(); });
 }
 
 void World::push(const Push& push, std::size_t which, int tries) {
@@ -54,17 +48,33 @@ void World::push(const Push& push, std::size_t which, int tries) {
         }
         return;
     }
+    const bool person = which == 0;
+    auto rollout = new_rollout(host, s_.commits[push.commit].id);
+    rollout.cause.kind = person ? wire::CauseKind::user : wire::CauseKind::poll;
+    const auto bad = host.disk.bad.find(rollout.commit);
+    if (bad != host.disk.bad.end() && !bad->second.forgiven) {
+        if (!person) {
+            trace("{} holds commit {}: {}", host.name, push.commit + 1, bad->second.reason);
+            return;
+        }
+        rollout.by_name = true;
+    }
+    const auto view = host.machine->view(instant());
+    if (!person && view.newest && view.newest->commit == rollout.commit && chance_.happens(0.7)) return;  // joins it
+    trace("{} is offered commit {} as {}", host.name, push.commit + 1, rollout.key.id);
+    input(host, [&](chain::Machine& machine) { return machine.offer(instant(), rollout); });
+}
+
+wire::Rollout World::new_rollout(const Host& host, const CommitId& commit) {
     wire::Rollout rollout;
     rollout.app = AppName("shop");
     const auto wall = 1'700'000'000'000 + now_ + host.clock_offset;
     const auto high = static_cast<std::uint16_t>(chance_.bits() & 0xffffU);
     rollout.key = host.machine->next_key(make_rollout_id(WallTime(Milliseconds(wall)), high, chance_.bits()));
-    rollout.commit = s_.commits[push.commit].id;
+    rollout.commit = commit;
     rollout.started_on = host.name;
     rollout.started_ms = wall;
-    rollout.cause.kind = which == 0 ? wire::CauseKind::user : wire::CauseKind::poll;
-    trace("{} is offered commit {} as {}", host.name, push.commit + 1, rollout.key.id);
-    input(host, [&](chain::Machine& machine) { return machine.offer(instant(), rollout); });
+    return rollout;
 }
 
 Host* World::some_live_host(const NodeName& but) {
@@ -104,14 +114,6 @@ void World::wait_until_known(std::size_t index, std::uint64_t run, chain::OrderI
     after(50, [this, index, run, id, then] { wait_until_known(index, run, id, then); });
 }
 
-void World::kill_for_good(Host& host) {
-    if (host.dead) return;
-    trace("{} DIES for good{}", host.name, host.out ? ", out of service" : "");
-    host.dead = true;
-    crash(host, "for good");
-    after(chance_.between(500, 4'000), [this, index = host.index] { forget_until_done(index); });
-}
-
 void World::forget_until_done(std::size_t index) {
     const auto& gone = hosts_[index];
     if (forgotten_done_.contains(gone.name)) return;
@@ -132,43 +134,21 @@ void World::forget_until_done(std::size_t index) {
     after(people_look_again_ms, [this, index] { forget_until_done(index); });
 }
 
-void World::wipe(Host& host) {
-    if (host.dead) return;
-    crash(host, "and its disk is wiped");
-    host.disk = chain::fresh_durable(chance_.bits() | 1U);
-    host.built.clear();
-    host.release.reset();  // the app goes on, but nobody knows what it is
-    host.asked_at.clear();
-    majority_failed_at_.clear();  // what it had recorded no longer counts
-    majority_known_at_.clear();
-    for (auto& other : hosts_) {
-        note_failures(other);
-        note_known(other);
-    }
-    trace("{} WIPED", host.name);
-    after(chance_.between(500, 3'000), [this, index = host.index] { accept_until_done(index); });
-}
-
 void World::accept_until_done(std::size_t index) {
     auto& wiped = hosts_[index];
     if (wiped.dead || wiped.disk.may_grant) return;
     auto* host = some_live_host(wiped.name);
+    if (host && wiped.machine && wiped.up && !wiped.out && host->disk.barred.contains(wiped.disk.incarnation)) {
+        // Somebody had accepted the database before this one: as he is told, he empties it once more.
+        wipe(wiped);
+        return;
+    }
     // A person looks before he says so: the agent runs, the app is in service.
     if (host && wiped.machine && wiped.up && !wiped.out) {
         trace("ann says on {}: accept {}", host->name, wiped.name);
         order(*host, chain::Accept{wiped.name});
     }
     after(people_look_again_ms, [this, index] { accept_until_done(index); });
-}
-
-void World::partition(std::int64_t for_ms) {
-    if (calm_) return;
-    for (auto& side : side_) side = chance_.happens(0.5) ? 1 : 0;
-    trace("--- the network is cut for {} ms", for_ms);
-    after(for_ms, [this] {
-        std::ranges::fill(side_, 0);
-        trace("--- the network is whole");
-    });
 }
 
 void World::freeze() {
@@ -202,12 +182,43 @@ void World::retry() {
     }
 }
 
-void World::end_faults() {
-    trace("--- the faults end");
-    calm_ = true;
-    std::ranges::fill(side_, 0);
-    for (auto& host : hosts_) start_agent(host);
-    repair();
+/// As `baton rollback`: back to what this node ran before the newest commit, which is bad from now on.
+void World::roll_back() {
+    auto* host = some_live_host();
+    if (!host || !host->member || quiet_) return;
+    const auto view = host->machine->view(instant());
+    if (!view.newest) return;
+    const auto other = [&](const std::optional<wire::Rollout>& ran) {
+        return ran && ran->commit != view.newest->commit ? ran->commit : CommitId{};
+    };
+    auto back = other(host->disk.current);
+    if (back.empty()) back = other(host->disk.previous);
+    if (back.empty()) return;
+    auto rollout = new_rollout(*host, back);
+    rollout.kind = wire::RolloutKind::rollback;
+    rollout.undoes = view.newest->commit;
+    rollout.cause = {wire::CauseKind::user, "", "ann", ""};
+    rollout.by_name = true;
+    trace("ann rolls {} back on {} as {}", view.newest->key.id, host->name, rollout.key.id);
+    input(*host, [&](chain::Machine& machine) { return machine.offer(instant(), rollout); });
+}
+
+void World::promote() {
+    auto* host = some_live_host();
+    if (!host || host->disk.known.empty()) return;
+    trace("ann promotes on {}", host->name);
+    order(*host, chain::Promote{host->disk.known.rbegin()->second.rollout.target()});
+}
+
+/// A person who takes it on himself looks first: nobody is out, and no migration is at stake.
+void World::force() {
+    auto* host = some_live_host();
+    if (!host || !host->member || host->disk.known.empty()) return;
+    if (std::ranges::any_of(hosts_, [](const Host& other) { return other.out; })) return;
+    const auto& rollout = host->disk.known.rbegin()->second.rollout;
+    if (commit_of(rollout).once_steps) return;
+    trace("ann forces {} on {}", rollout.key.id, host->name);
+    order(*host, chain::Force{rollout.target()});
 }
 
 void World::repair() {

@@ -27,6 +27,8 @@ chain::Timing quick_timing() {
     timing.silent_after = milliseconds(5'000);
     timing.bring_up_for = milliseconds(3'000);
     timing.restore_again = milliseconds(1'000);
+    timing.build_again_first = milliseconds(500);
+    timing.build_again_most = milliseconds(4'000);
     return timing;
 }
 
@@ -45,6 +47,41 @@ void make_eager(Chance& chance, Scenario& s) {
     }
 }
 
+/// Few nodes, long switches and patchy links, so that a permit hangs on the very majority that granted it; and then that
+/// majority is attacked while the holder is out.
+void make_ambushes(Chance& chance, Scenario& s) {
+    make_eager(chance, s);
+    s.switch_ms = chance.between(4'000, 9'000);
+    s.build_ms = 200;
+    s.patchy = chance.happens(0.8) ? 0.2 + chance.share() * 0.4 : 0;
+    s.crash *= 0.3;
+    s.reboot *= 0.3;
+    s.policy.bake_time = Milliseconds(0);
+    s.policy.on_new_commit = config::OnNewCommit::supersede;
+    if (chance.happens(0.5)) {
+        s.replay = 0.1 + chance.share() * 0.3;
+        s.duplicate = 0.1 + chance.share() * 0.2;
+        s.tail = 0.1 + chance.share() * 0.2;
+    }
+    for (auto& commit : s.commits) {
+        commit.build_fails = false;
+        if (commit.switch_fails) commit.switch_fails = chance.happens(0.3);
+    }
+    s.deaths.clear();
+    s.wipes.clear();
+    const auto voters = s.members.size() + s.witnesses.size();
+    auto spare = (voters - 1) / 2;
+    s.chaos_ms += chance.between(6'000, 14'000);
+    for (std::size_t i = 1 + chance.below_or(2); i > 0; --i) {
+        auto what = static_cast<Ambush>(chance.below_or(3));
+        if (what == Ambush::wipe_granter || what == Ambush::holder_dies) {
+            if (spare == 0) what = chance.happens(0.5) ? Ambush::restart_others : Ambush::holder_away;
+            if (spare > 0) --spare;
+        }
+        s.ambushes.emplace_back(chance.between(1'000, s.chaos_ms * 2 / 3), what);
+    }
+}
+
 void draw_policy(Chance& chance, Scenario& s) {
     auto& policy = s.policy;
     policy.canary = static_cast<unsigned>(chance.below_or(2));
@@ -54,6 +91,11 @@ void draw_policy(Chance& chance, Scenario& s) {
     policy.on_failure = chance.happens(0.3) ? config::OnFailure::rollback : config::OnFailure::halt;
     policy.on_new_commit = chance.happens(0.2) ? config::OnNewCommit::queue : config::OnNewCommit::supersede;
     const auto ahead = chance.below_or(3);
+    if (chance.happens(0.2)) {
+        // Never more than are left when as many have died as may.
+        policy.min_healthy = {static_cast<unsigned>(chance.between(0, static_cast<std::int64_t>(s.members.size() - 1) / 2)),
+                              false};
+    }
     policy.prepare_ahead = ahead == 3 ? std::nullopt : std::optional<unsigned>(static_cast<unsigned>(ahead) % 2);
 }
 
@@ -112,6 +154,13 @@ void draw_faults(Chance& chance, Scenario& s) {
     }
     if (chance.happens(0.12)) s.freezes_ms.push_back(chance.between(500, s.chaos_ms));
     if (chance.happens(0.15)) s.halts_ms.push_back(chance.between(800, s.chaos_ms));
+    if (chance.happens(0.15)) s.rollbacks_ms.push_back(chance.between(2'000, s.chaos_ms));
+    if (chance.happens(0.10)) s.promotes_ms.push_back(chance.between(800, s.chaos_ms));
+    if (chance.happens(0.05)) s.forces_ms.push_back(chance.between(800, s.chaos_ms));
+    if (chance.happens(0.25)) {
+        s.troubles.push_back(
+            {chance.between(500, s.chaos_ms), chance.between(500, 9'000), chance.below_or(s.members.size() - 1)});
+    }
     for (std::size_t i = chance.below_or(2); i > 0; --i)
         s.retries_ms.push_back(chance.between(1'500, s.chaos_ms + 4'000));
 }
@@ -129,7 +178,8 @@ Scenario draw_scenario(std::uint64_t seed) {
     Chance chance(seed * 0x9E3779B97F4A7C15ULL + 0x5851F42D4C957F2DULL);
     Scenario s;
     s.seed = seed;
-    const auto members = static_cast<std::size_t>(chance.between(2, 7));
+    const bool ambushes = chance.happens(0.35);
+    const auto members = static_cast<std::size_t>(!ambushes ? chance.between(2, 7) : chance.happens(0.6) ? 3 : 5);
     for (std::size_t i = 1; i <= members; ++i) s.members.emplace_back(fmt::format("web{}", i));
     if (members == 2 && chance.happens(0.6)) s.witnesses.emplace_back("witness");
     s.lanes = static_cast<unsigned>(chance.happens(0.5) ? 1 : chance.between(1, 3));
@@ -139,7 +189,11 @@ Scenario draw_scenario(std::uint64_t seed) {
     draw_policy(chance, s);
     draw_commits(chance, s);
     draw_faults(chance, s);
-    if (chance.happens(0.4)) make_eager(chance, s);
+    if (ambushes) {
+        make_ambushes(chance, s);
+    } else if (chance.happens(0.4)) {
+        make_eager(chance, s);
+    }
     return s;
 }
 

@@ -48,6 +48,21 @@ struct Push {
     std::vector<std::size_t> nodes;  ///< where a hook or a poll notices it
 };
 
+/// Done to the chain while a node is out of service, which is when it hurts.
+enum class Ambush {
+    restart_others,  ///< every other agent is killed, and back in no time
+    wipe_granter,    ///< one that had granted the holder's permit comes back with an empty database
+    holder_away,     ///< the holder's agent is killed, and back after a long while
+    holder_dies,     ///< for good
+};
+
+/// A node on which, for a while, every build fails: its git host is out of reach, its disk is full.
+struct Trouble {
+    std::int64_t at_ms = 0;
+    std::int64_t for_ms = 0;
+    std::size_t node = 0;
+};
+
 struct Scenario {
     std::uint64_t seed = 0;
     std::vector<NodeName> members;
@@ -75,9 +90,15 @@ struct Scenario {
     std::vector<std::int64_t> partitions_ms;
     std::vector<std::pair<std::int64_t, std::size_t>> deaths;  ///< for good
     std::vector<std::pair<std::int64_t, std::size_t>> wipes;   ///< killed, and back with an empty database
+    double patchy = 0;  ///< share of the links that are cut, drawn anew from time to time
+    std::vector<std::pair<std::int64_t, Ambush>> ambushes;
+    std::vector<Trouble> troubles;
     std::vector<std::int64_t> freezes_ms;
     std::vector<std::int64_t> halts_ms;
     std::vector<std::int64_t> retries_ms;
+    std::vector<std::int64_t> rollbacks_ms;
+    std::vector<std::int64_t> promotes_ms;
+    std::vector<std::int64_t> forces_ms;
     std::vector<Commit> commits;
     std::vector<Push> pushes;
 };

@@ -128,8 +128,7 @@ void World::send(Host& from, const chain::Send& action) {
     if (quiet_ && std::holds_alternative<chain::Ask>(message->body)) {
         violation(fmt::format("I6: {} asks for a permit after convergence", from.name));
     }
-    const bool cut = side_[from.index] != side_[to->second];
-    if (!calm_ && (cut || chance_.happens(s_.loss))) {
+    if (!calm_ && (cut(from.index, to->second) || chance_.happens(s_.loss))) {
         trace("{} -x {} {}", from.name, action.to, chain::body_name(*message));
         return;
     }

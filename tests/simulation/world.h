@@ -50,6 +50,9 @@ struct Host {
     std::optional<wire::Rollout> release;
     std::set<wire::Target> built;
     std::map<chain::Ticket, std::int64_t> asked_at;
+    std::int64_t away_until = -1;     ///< the agent does not come back before
+    std::int64_t trouble_until = -1;  ///< every build fails here
+    bool forced = false;              ///< out by a person's order, without a majority
 };
 
 class World {
@@ -96,25 +99,37 @@ class World {
     void later(Host& host, std::int64_t delay_ms, Step step);
     void perform(Host& host, const chain::Action& action);
     void build(Host& host, const chain::StartBuild& action);
+    void fail_to_build(Host& host, const wire::Target& target);
     void switch_over(Host& host, const chain::Switch& action);
     void end_switch(Host& host, const chain::Switch& action);
+    void fail_migration(Host& host, const chain::Switch& action);
     void restore(Host& host, const chain::Ticket& ticket, const wire::Rollout& failed, bool after_switch,
                  const std::string& reason);
     void bring_up(Host& host);
     [[nodiscard]] const Commit& commit_of(const wire::Rollout& rollout) const;
 
-    // --- people.cpp: pushes, faults, persons ---
-    void arrange();
-    void push(const Push& push, std::size_t which, int tries);
+    // --- faults.cpp ---
+    void arrange_faults();
     void kill_for_good(Host& host);
     void wipe(Host& host);
+    void partition(std::int64_t for_ms);
+    void patch_links();
+    void ambush(Ambush what);
+    [[nodiscard]] bool cut(std::size_t from, std::size_t to) const;
+    void end_faults();
+
+    // --- people.cpp: pushes and persons ---
+    void arrange();
+    void push(const Push& push, std::size_t which, int tries);
+    [[nodiscard]] wire::Rollout new_rollout(const Host& host, const CommitId& commit);
     void accept_until_done(std::size_t index);
     void forget_until_done(std::size_t index);
-    void partition(std::int64_t for_ms);
     void freeze();
     void halt();
     void retry();
-    void end_faults();
+    void roll_back();
+    void promote();
+    void force();
     void repair();
     [[nodiscard]] Host* some_live_host(const NodeName& but = {});
     /// Gives an order; false when it was refused or nobody was there to take it.
@@ -126,6 +141,13 @@ class World {
     void check_switch(const Host& host, const chain::Switch& action);
     void note_failures(const Host& host);
     void note_known(const Host& host);
+    void check_older(const Host& host, const chain::Switch& action, std::int64_t requested);
+    void check_failed(const Host& host, const chain::Switch& action, std::int64_t requested);
+    void check_taken_back(const Host& host, const chain::Switch& action, std::int64_t requested);
+    void check_once(const Host& host, const chain::Switch& action);
+    [[nodiscard]] bool majority_of_hosts(const std::function<bool(const Host&)>& holds) const;
+    /// What every live node must end on.
+    [[nodiscard]] wire::RolloutKey newest_good() const;
     [[nodiscard]] std::string not_converged() const;
 
     Scenario s_;
@@ -138,6 +160,7 @@ class World {
     std::vector<Host> hosts_;
     std::map<NodeName, std::size_t> index_;
     std::vector<int> side_;  ///< partition: who is on which side
+    std::set<std::pair<std::size_t, std::size_t>> cut_links_;
     bool calm_ = false;      ///< the faults have ended
     bool quiet_ = false;     ///< converged: nothing may happen any more
     std::set<NodeName> forgotten_;
@@ -146,6 +169,7 @@ class World {
     std::map<wire::Target, std::int64_t> switch_failed_at_;   ///< first recorded anywhere
     std::map<wire::Target, std::int64_t> majority_failed_at_;
     std::map<wire::RolloutKey, std::int64_t> majority_known_at_;
+    std::map<std::pair<CommitId, wire::RolloutKey>, std::int64_t> majority_bad_at_;  ///< by which rollout
     std::map<wire::Target, std::int64_t> forgotten_with_;  ///< a machine died installing it; known since
     std::map<wire::RolloutKey, unsigned> once_successes_;
     std::int64_t converge_within_ms_ = 120'000;
