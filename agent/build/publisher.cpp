@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 #include <unistd.h>
+#include <utility>
 
 #include "agent/build/step_runner.h"
 #include "common/clock.h"
@@ -238,6 +239,15 @@ void Publisher::begin_switch(const fs::path& release) {
 void Publisher::note_restarted() {
     auto state = read_state();
     state.restarted = true;
+    write_state(state);
+}
+
+void Publisher::reopen_switch(const fs::path& release) {
+    auto state = read_state();
+    const auto id = release.filename().string();
+    if (!state.to.empty() || state.good != id || id_of(current()) != id) return;
+    state.to = id;
+    state.from = state.good = std::exchange(state.previous, {});
     write_state(state);
 }
 

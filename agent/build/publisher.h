@@ -66,6 +66,9 @@ class Publisher {
     /// The restart steps of that release have ended well: one that was cut off from here on is verified, not restarted.
     void note_restarted();
     [[nodiscard]] bool restarted() const { return read_state().restarted; }
+    /// A switch to `release` that was confirmed counts as under way again, back to the release before it: it fell ill
+    /// while it was watched. Nothing when `release` is not what was proved last.
+    void reopen_switch(const std::filesystem::path& release);
     /// Makes `release` what is live. Idempotent; at any instant a reader of `current` finds one whole release.
     void publish(const std::filesystem::path& release, const config::Switch& how, const std::stop_token& stop);
     /// Nothing was current before: takes `current` away again.

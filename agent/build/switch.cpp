@@ -74,7 +74,10 @@ class Switcher {
         if (options_.restore_only || publisher_.switch_under_way()) {
             stop_ = {};  // it has begun: it is finished or undone
             leave_if_possible();
-            if (options_.restore_only) return restore("the switch is not to be finished");
+            if (options_.restore_only) {
+                publisher_.reopen_switch(next_.release);
+                return restore(options_.reason.empty() ? "the switch is not to be finished" : options_.reason);
+            }
         } else {
             try {
                 drain();

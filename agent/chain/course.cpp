@@ -148,8 +148,8 @@ void Core::build_failed_here(const wire::Target& target, const std::string& reas
     changed();
     const unsigned times = trouble_ && trouble_->target == target ? trouble_->times + 1 : 1;
     constexpr unsigned most_doublings = 16;
-    const auto wait = std::min(s_.timing.build_again_most,
-                               s_.timing.build_again_first * (1 << std::min(times - 1, most_doublings)));
+    const auto wait =
+        std::min(s_.timing.build_again_most, s_.timing.build_again_first * (1 << std::min(times - 1, most_doublings)));
     trouble_ = Trouble{target, times, reason, now_ + wait};
     note(Note::Level::error,
          fmt::format("this node cannot build rollout {}, which others run already; it is tried again in {}: {}",

@@ -145,9 +145,10 @@ struct Holder {
 struct View {
     Phase phase = Phase::idle;
     std::optional<unsigned> lane;
-    std::optional<wire::Rollout> wanted;   ///< what this node is bringing itself to
-    std::optional<wire::Rollout> newest;   ///< newest rollout heard of
-    std::optional<wire::Rollout> proven;   ///< newest that has succeeded somewhere and did not fail: what to catch up with
+    std::optional<wire::Rollout> wanted;  ///< what this node is bringing itself to
+    std::optional<wire::Rollout> newest;  ///< newest rollout heard of
+    std::optional<wire::Rollout>
+        proven;  ///< newest that has succeeded somewhere and did not fail: what to catch up with
     std::optional<wire::Rollout> current;  ///< what this node runs
     bool newest_halted = false;
     std::string halted_because;

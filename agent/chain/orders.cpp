@@ -129,9 +129,10 @@ std::string Core::carry_out_accept(const Accept& accept, const std::string& who)
     if (accept.node != s_.self) {
         const auto peer = peers_.find(accept.node);
         if (peer != peers_.end() && peer->second.barred_heard > peer->second.heard) {
-            refuse(fmt::format("{} speaks with a database that was forgotten or replaced: empty its state_dir, start the "
-                               "agent anew, then accept it",
-                               accept.node));
+            refuse(
+                fmt::format("{} speaks with a database that was forgotten or replaced: empty its state_dir, start the "
+                            "agent anew, then accept it",
+                            accept.node));
         }
         if (peer == peers_.end() || !is_live(accept.node)) {
             refuse(fmt::format("{} has not been heard lately: its agent must run", accept.node));

@@ -31,7 +31,8 @@ struct Timing {
     Milliseconds silent_after{10'000};   ///< a peer that was not heard for so long counts as away
     Milliseconds bring_up_for{60'000};   ///< an app that was down at the start gets this before a permit is asked for
     Milliseconds restore_again{30'000};  ///< a stuck node whose app answers again tries to prove it
-    Milliseconds build_again_first{10'000};  ///< a node that alone cannot build what the others run, doubled each time …
+    Milliseconds build_again_first{
+        10'000};  ///< a node that alone cannot build what the others run, doubled each time …
     Milliseconds build_again_most{300'000};  ///< … up to this
 };
 

@@ -81,6 +81,11 @@ void Core::begin_restore(const std::string& reason) {
     claim.reason = reason;
     revalidating_ = false;
     bake_until_.reset();
+    if (d_.current && d_.current->target() == claim.rollout.target()) {
+        // It had been in service while it baked.
+        d_.current = d_.previous;
+        d_.previous.reset();
+    }
     changed();
     note(Note::Level::warning, fmt::format("putting the previous release back: {}", reason));
     actions_.emplace_back(Restore{claim.ticket, claim.rollout, reason});
@@ -139,8 +144,10 @@ void Core::resume_after_restart() {
         if (app_up_) {
             bake_until_ = now_ + s_.policy.bake_time;
         } else {
-            mark_failed(claim.rollout, FailureKind::failed, "", "the app was down during its bake time");
+            const auto rollout = claim.rollout;
+            mark_failed(rollout, FailureKind::failed, "", "the app was down during its bake time");
             begin_restore("the app was down during its bake time");
+            after_failure(rollout);
         }
         return;
     }
@@ -243,10 +250,10 @@ Effects Core::switched(Instant now, const Ticket& ticket, SwitchEnd end, const s
         return finish();
     }
     untouched_ = 0;
-    mark_failed(rollout, FailureKind::failed, "",
-                unclear ? fmt::format("{}; a step marked `once` had begun: see how far it came, then `baton resume`",
-                                      reason)
-                        : reason);
+    mark_failed(
+        rollout, FailureKind::failed, "",
+        unclear ? fmt::format("{}; a step marked `once` had begun: see how far it came, then `baton resume`", reason)
+                : reason);
     end_claim();
     after_failure(rollout);
     return finish();

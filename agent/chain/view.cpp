@@ -89,23 +89,24 @@ std::string Core::nothing_text() const {
 }
 
 std::string Core::trouble_text() const {
-    return fmt::format("its own build of rollout {}, which others run already and which failed here {}: {}; {}",
-                       trouble_->target.key.id,
-                       trouble_->times == 1 ? "once" : fmt::format("{} times in a row", trouble_->times),
-                       trouble_->reason,
-                       trouble_->again <= now_ ? "it is tried again"
-                                               : "tried again in " + human_duration(trouble_->again - now_));
+    return fmt::format(
+        "its own build of rollout {}, which others run already and which failed here {}: {}; {}",
+        trouble_->target.key.id, trouble_->times == 1 ? "once" : fmt::format("{} times in a row", trouble_->times),
+        trouble_->reason,
+        trouble_->again <= now_ ? "it is tried again" : "tried again in " + human_duration(trouble_->again - now_));
 }
 
 std::string Core::disowned_text() const {
     if (is_forgotten(s_.self) || d_.barred.contains(d_.incarnation)) {
-        return fmt::format("a person: this node was forgotten, or another database was accepted for it; empty its "
-                           "state_dir, restart the agent, then `baton accept {}`",
-                           s_.self);
+        return fmt::format(
+            "a person: this node was forgotten, or another database was accepted for it; empty its "
+            "state_dir, restart the agent, then `baton accept {}`",
+            s_.self);
     }
-    return fmt::format("a person: peers know {0} with another database; once its app is in service, "
-                       "`baton accept {0}`",
-                       s_.self);
+    return fmt::format(
+        "a person: peers know {0} with another database; once its app is in service, "
+        "`baton accept {0}`",
+        s_.self);
 }
 
 std::string Core::idle_text() const {
@@ -136,9 +137,10 @@ std::string Core::idle_text() const {
         case Hold::building: return "";  // the build says what it does
         case Hold::frozen: {
             const auto& freeze = *d_.freeze.note;
-            const auto left = freeze.until_ms == 0 ? std::string()
-                                                   : fmt::format(" ({} left)", human_duration(Milliseconds(
-                                                                                   freeze.until_ms - wall_ms())));
+            const auto left =
+                freeze.until_ms == 0
+                    ? std::string()
+                    : fmt::format(" ({} left)", human_duration(Milliseconds(freeze.until_ms - wall_ms())));
             return fmt::format("the end of the freeze by {}: {}{}", freeze.who, freeze.reason, left);
         }
         case Hold::bring_up: return "the app, which was down when the agent started";

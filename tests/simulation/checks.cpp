@@ -45,7 +45,8 @@ void World::check_older(const Host& host, const chain::Switch& action, std::int6
     }
     if (s_.policy.on_new_commit != config::OnNewCommit::supersede) return;
     const auto& disk = host.disk;
-    bool newest = disk.failed.empty() || disk.known.empty() || disk.failed.rbegin()->first <= disk.known.rbegin()->first;
+    bool newest =
+        disk.failed.empty() || disk.known.empty() || disk.failed.rbegin()->first <= disk.known.rbegin()->first;
     for (auto it = disk.known.rbegin(); it != disk.known.rend() && it->first > target.key; ++it) {
         const auto& known = it->second;
         const auto failed = disk.failed.find(it->first);
@@ -93,8 +94,8 @@ void World::check_failed(const Host& host, const chain::Switch& action, std::int
     }
 }
 
-/// DESIGN.md, rule 7: what failed, was halted or rolled back is not deployed again but by a person. `baton` holds such a
-/// commit where it is noticed; here it is the protocol's part, for one that was noticed before that was known.
+/// DESIGN.md, rule 7: what failed, was halted or rolled back is not deployed again but by a person. `baton` holds such
+/// a commit where it is noticed; here it is the protocol's part, for one that was noticed before that was known.
 void World::check_taken_back(const Host& host, const chain::Switch& action, std::int64_t requested) {
     const auto& rollout = action.rollout;
     if (rollout.kind != wire::RolloutKind::deploy || rollout.by_name || rollout.attempt > 1) return;
@@ -106,9 +107,10 @@ void World::check_taken_back(const Host& host, const chain::Switch& action, std:
     if (proven) return;
     for (const auto& [what, since] : majority_bad_at_) {
         if (what.first != rollout.commit || what.second == rollout.key || requested <= since) continue;
-        violation(fmt::format("rule 7: {} asked at {} ms for {}, whose commit had failed or was undone as {}; a "
-                              "majority knew that at {} ms",
-                              host.name, requested, rollout.key.id, what.second.id, since));
+        violation(
+            fmt::format("rule 7: {} asked at {} ms for {}, whose commit had failed or was undone as {}; a "
+                        "majority knew that at {} ms",
+                        host.name, requested, rollout.key.id, what.second.id, since));
         return;
     }
 }
@@ -198,6 +200,13 @@ std::string World::not_converged() const {
         if (!host.machine) return fmt::format("I4: {} is not running", host.name);
         const auto& disk = host.disk;
         const auto current = disk.current ? disk.current->key : wire::RolloutKey{};
+        const auto commit_of_release = host.release ? host.release->commit : CommitId{};
+        if (commit_of_release != (disk.current ? disk.current->commit : CommitId{})) {
+            return fmt::format("I4: {} runs {} and takes it for another", host.name, commit_of_release);
+        }
+        if (host.release && failing_.contains({host.release->target(), host.index})) {
+            return fmt::format("rule 3: {} stays on {}, which failed there", host.name, host.release->key.id);
+        }
         if (host.member && current < good) {
             return fmt::format("I4: {} runs {} and not {}; it waits for: {}", host.name, current.id, good.id,
                                host.machine->view(instant()).waits_for);

@@ -76,6 +76,7 @@ void World::wipe(Host& host) {
     host.disk = chain::fresh_durable(chance_.bits() | 1U);
     host.built.clear();
     host.release.reset();  // the app goes on, but nobody knows what it is
+    host.before.reset();
     host.asked_at.clear();
     majority_failed_at_.clear();  // what it had recorded no longer counts
     majority_known_at_.clear();

@@ -163,8 +163,8 @@ void World::build(Host& host, const chain::StartBuild& action) {
 void World::fail_to_build(Host& host, const wire::Target& target) {
     const auto known = host.disk.known.find(target.key);
     const bool failed = host.disk.failed.contains(target.key);
-    const bool catches_up = known != host.disk.known.end() && known->second.proven && known->second.assigned &&
-                            !known->second.walks;
+    const bool catches_up =
+        known != host.disk.known.end() && known->second.proven && known->second.assigned && !known->second.walks;
     input(host, [&](chain::Machine& machine) {
         return machine.build_failed(instant(), target, "the git host cannot be reached");
     });
@@ -241,6 +241,7 @@ void World::end_switch(Host& host, const chain::Switch& action) {
     }
     host.up = true;
     host.out = false;
+    if (!host.release || host.release->target() != action.rollout.target()) host.before = host.release;
     host.release = action.rollout;
     trace("{} is in service with {}", host.name, action.rollout.key.id);
     input(host, [&](chain::Machine& machine) {
@@ -252,6 +253,8 @@ void World::end_switch(Host& host, const chain::Switch& action) {
             if (sick.out || !sick.machine) return;
             sick.up = false;
             trace("{} falls ill", sick.name);
+            const auto& claim = sick.disk.claim;
+            if (claim && claim->stage == chain::OutStage::baking) failing_.insert({claim->rollout.target(), index});
             input(sick, [&](chain::Machine& machine) { return machine.health(instant(), false); });
             later(sick, 3'000, [this, index] { bring_up(hosts_[index]); });
         });
@@ -268,7 +271,11 @@ void World::restore(Host& host, const chain::Ticket& ticket, const wire::Rollout
               if (!stays_down) {
                   restored.up = true;
                   restored.out = false;
-                  restored.release = restored.disk.current;
+                  // Published already while it baked, or never proved.
+                  if (restored.release && restored.release->target() == failed.target()) {
+                      restored.release = restored.before;
+                      restored.before.reset();
+                  }
               }
               trace("{} {} ({})", restored.name, stays_down ? "is STUCK" : "is in service as before", reason);
               if (after_switch) failing_.insert({failed.target(), index});

@@ -45,8 +45,8 @@ int simulate(const Request& request) {
     const auto rules = request.mutate.empty() ? chain::Rules{} : chain::rules_without(request.mutate);
     Counts total;
     std::uint64_t bad_seeds = 0;
-    std::vector<std::int64_t> converged;
-    std::map<std::string, unsigned> kinds;  // the invariant that each bad seed broke first
+    std::vector<std::pair<std::int64_t, std::uint64_t>> converged;  // when, and the seed
+    std::map<std::string, unsigned> kinds;                          // the invariant that each bad seed broke first
     for (std::uint64_t i = 0; i < request.seeds; ++i) {
         const auto seed = request.first + i;
         const auto outcome = World(draw_scenario(seed), rules, request.trace).run();
@@ -54,7 +54,7 @@ int simulate(const Request& request) {
         total.crashes += outcome.counts.crashes;
         total.messages += outcome.counts.messages;
         total.handoffs += outcome.counts.handoffs;
-        if (outcome.converged_ms >= 0) converged.push_back(outcome.converged_ms);
+        if (outcome.converged_ms >= 0) converged.emplace_back(outcome.converged_ms, seed);
         if (outcome.violations.empty()) continue;
         ++kinds[outcome.violations.front().substr(0, outcome.violations.front().find(':'))];
         if (++bad_seeds > most_printed) continue;
@@ -65,9 +65,13 @@ int simulate(const Request& request) {
     }
     if (!converged.empty()) {
         std::ranges::sort(converged);
-        fmt::print("converged after the faults ended: median {:.1f} s, at most {:.1f} s of simulated time\n",
-                   static_cast<double>(converged[converged.size() / 2]) / 1000,
-                   static_cast<double>(converged.back()) / 1000);
+        const auto seconds = [&](std::size_t i) { return static_cast<double>(converged[i].first) / 1000; };
+        fmt::print(
+            "converged after the faults ended: median {:.1f} s, 99 of 100 within {:.1f} s, at most {:.1f} s of "
+            "simulated "
+            "time (seed {})\n",
+            seconds(converged.size() / 2), seconds(converged.size() * 99 / 100), seconds(converged.size() - 1),
+            converged.back().second);
     }
     std::vector<std::string> broken;
     for (const auto& [kind, count] : kinds) broken.push_back(fmt::format("{} by {}", kind, count));

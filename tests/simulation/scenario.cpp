@@ -47,8 +47,8 @@ void make_eager(Chance& chance, Scenario& s) {
     }
 }
 
-/// Few nodes, long switches and patchy links, so that a permit hangs on the very majority that granted it; and then that
-/// majority is attacked while the holder is out.
+/// Few nodes, long switches and patchy links, so that a permit hangs on the very majority that granted it; and then
+/// that majority is attacked while the holder is out.
 void make_ambushes(Chance& chance, Scenario& s) {
     make_eager(chance, s);
     s.switch_ms = chance.between(4'000, 9'000);
@@ -93,8 +93,8 @@ void draw_policy(Chance& chance, Scenario& s) {
     const auto ahead = chance.below_or(3);
     if (chance.happens(0.2)) {
         // Never more than are left when as many have died as may.
-        policy.min_healthy = {static_cast<unsigned>(chance.between(0, static_cast<std::int64_t>(s.members.size() - 1) / 2)),
-                              false};
+        policy.min_healthy = {
+            static_cast<unsigned>(chance.between(0, static_cast<std::int64_t>(s.members.size() - 1) / 2)), false};
     }
     policy.prepare_ahead = ahead == 3 ? std::nullopt : std::optional<unsigned>(static_cast<unsigned>(ahead) % 2);
 }

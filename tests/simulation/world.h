@@ -48,6 +48,7 @@ struct Host {
     bool out = false;  ///< by our doing
     wire::Target out_for;
     std::optional<wire::Rollout> release;
+    std::optional<wire::Rollout> before;  ///< the release before it
     std::set<wire::Target> built;
     std::map<chain::Ticket, std::int64_t> asked_at;
     std::int64_t away_until = -1;     ///< the agent does not come back before
@@ -161,8 +162,8 @@ class World {
     std::map<NodeName, std::size_t> index_;
     std::vector<int> side_;  ///< partition: who is on which side
     std::set<std::pair<std::size_t, std::size_t>> cut_links_;
-    bool calm_ = false;      ///< the faults have ended
-    bool quiet_ = false;     ///< converged: nothing may happen any more
+    bool calm_ = false;   ///< the faults have ended
+    bool quiet_ = false;  ///< converged: nothing may happen any more
     std::set<NodeName> forgotten_;
     std::set<NodeName> forgotten_done_;
     std::set<std::pair<wire::Target, std::size_t>> failing_;  ///< whose switch failed where, recorded or not

@@ -169,6 +169,27 @@ TEST_CASE("publish: clearing away spares current, the ones to go back to and one
     living.request_stop();
 }
 
+TEST_CASE("publish: a switch that was confirmed can be undone, back to the release before it") {
+    test::TempDir dir;
+    dir.write("work/page", "x");
+    Publisher publisher(dir / "srv", std::nullopt);
+    const auto first = make(publisher, dir / "work", "first");
+    go_live(publisher, first);
+    const auto second = make(publisher, dir / "work", "second");
+    go_live(publisher, second);
+    publisher.reopen_switch(first);  // not what is current
+    REQUIRE_FALSE(publisher.switch_under_way());
+    publisher.reopen_switch(second);
+    REQUIRE(publisher.switch_under_way());
+    REQUIRE(publisher.previous() == first);
+    publisher.publish(*publisher.previous(), {}, {});
+    publisher.settle_restored();
+    REQUIRE(publisher.current() == first);
+    // Undone for good, and not once more.
+    publisher.reopen_switch(second);
+    REQUIRE_FALSE(publisher.switch_under_way());
+}
+
 TEST_CASE("publish: a switch that was cut off twice still knows the release that was last proved") {
     test::TempDir dir;
     dir.write("work/page", "x");

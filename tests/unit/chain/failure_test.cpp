@@ -249,3 +249,34 @@ TEST_CASE("chain: a database that was forgotten is refused with what to do about
     bus.run(seconds(10));
     CHECK(bus.view(web3).may_grant);
 }
+
+TEST_CASE("chain: a canary that is put back while it bakes does not say that it runs what failed") {
+    Bus bus(3);
+    bus.start_all();
+    bus.offer(web1, 'a');
+    bus.run(seconds(30));
+    bus.settings.policy.bake_time = seconds(60);
+    for (const auto& node : bus.settings.order) {
+        bus.kill(node);
+        bus.start(node);
+    }
+    bus.run(seconds(1));
+    bus.offer(web1, 'b');
+    bus.run(seconds(10));
+    REQUIRE(bus.view(web1).baking);
+    CHECK_THAT(bus.view(web1).waits_for, Catch::Contains("watched for"));
+    const bool restarted = GENERATE(false, true);
+    if (restarted) {
+        bus.kill(web1);
+        bus.nodes[web1].up = false;
+        bus.start(web1);
+    } else {
+        bus.feed(web1, [&](Machine& m) { return m.health(bus.now, false); });
+    }
+    CHECK(bus.view(web1).current->commit == commit('a'));
+    bus.run(seconds(30));
+    CHECK(bus.restores.size() == 1);
+    CHECK(bus.view(web1).phase == Phase::idle);
+    CHECK(bus.view(web1).current->commit == commit('a'));
+    CHECK(bus.view(web2).newest_halted);
+}
