@@ -26,6 +26,23 @@ const Node* AgentConfig::find_node(const NodeName& name) const {
     return found == nodes.end() ? nullptr : &*found;
 }
 
+std::vector<const Node*> AgentConfig::neighbours_of(const NodeName& member) const {
+    const auto start = std::ranges::find(nodes, member, &Node::name);
+    std::vector<const Node*> found;
+    if (start == nodes.end() || !start->is_member()) return found;
+    const auto first = static_cast<std::size_t>(start - nodes.begin());
+    for (std::size_t step = 1; step < nodes.size(); ++step) {
+        const auto& node = nodes[(first + step) % nodes.size()];
+        if (node.is_member()) break;
+        if (node.jenkins) found.push_back(&node);  // a witness in between is nobody's neighbour
+    }
+    return found;
+}
+
+std::size_t AgentConfig::agents() const {
+    return static_cast<std::size_t>(std::ranges::count_if(nodes, [](const Node& node) { return !node.jenkins; }));
+}
+
 const App& AgentConfig::app(const AppName& name) const {
     const auto found = apps.find(name);
     if (found != apps.end()) return found->second;

@@ -33,12 +33,16 @@ struct Share {
 /// member: deploys and grants. witness: grants only, so that two nodes have a majority when one is dead.
 enum class NodeRole { member, witness };
 
-/// A node of the chain that is still a Jenkins: the handoff triggers its job and follows it to the end.
+/// A node of the chain that is still a Jenkins: no agent runs there. The member before it triggers its job and follows
+/// the build to its end.
 struct JenkinsNode {
     std::string url;
-    std::string job;
-    std::string user;
-    std::filesystem::path token_file;
+    std::string job;                               ///< `${APP}` is expanded; `folder/job` names a job in a folder
+    std::string user;                              ///< empty: the token is the job's own trigger token
+    std::filesystem::path token_file;              ///< of the user's API token
+    std::optional<std::filesystem::path> ca_file;  ///< what its certificate is checked against
+    Milliseconds timeout{3'600'000};               ///< for queue and build together
+    bool accept_unstable = false;                  ///< a build that ends UNSTABLE is good enough
 };
 
 struct Node {
@@ -46,6 +50,9 @@ struct Node {
     Address address;
     NodeRole role = NodeRole::member;
     std::optional<JenkinsNode> jenkins;
+
+    /// An agent that deploys runs there.
+    [[nodiscard]] bool is_member() const { return role == NodeRole::member && !jenkins; }
 };
 
 struct Tls {
@@ -160,6 +167,10 @@ struct AgentConfig {
     std::vector<Fault> warnings;  ///< what is allowed but probably not meant
 
     [[nodiscard]] const Node* find_node(const NodeName& name) const;
+    /// The Jenkins nodes that a member brings on: those right after it in the chain, wrapping round; in order.
+    [[nodiscard]] std::vector<const Node*> neighbours_of(const NodeName& member) const;
+    /// How many nodes run an agent.
+    [[nodiscard]] std::size_t agents() const;
     /// Error(not_found) that names the known apps.
     [[nodiscard]] const App& app(const AppName& name) const;
     [[nodiscard]] const Traffic& traffic_of(const App& app) const { return app.traffic ? *app.traffic : traffic; }

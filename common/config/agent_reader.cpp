@@ -29,7 +29,12 @@ void read_jenkins(Fields& node, std::optional<JenkinsNode>& target) {
     fields.require("url", "the address of the Jenkins, http://… or https://…");
     fields.line("job", jenkins.job);
     fields.line("user", jenkins.user);
+    fields.require("job", "the job that deploys there, such as shop-deploy or folder/shop-deploy");
+    fields.check_variables("job", jenkins.job, {"APP"});
     fields.path("token_file", jenkins.token_file);
+    fields.path("ca_file", jenkins.ca_file);
+    fields.duration("timeout", jenkins.timeout, Milliseconds{1'000});
+    fields.flag("accept_unstable", jenkins.accept_unstable);
     fields.finish();
     if (!jenkins.url.empty() && !is_http_url(jenkins.url)) {
         fields.fault("url", fmt::format("'url': '{}' is not http:// or https://", shown(mask_url(jenkins.url))));
@@ -38,6 +43,16 @@ void read_jenkins(Fields& node, std::optional<JenkinsNode>& target) {
     if (!jenkins.user.empty() && jenkins.token_file.empty())
         fields.require("token_file", "the file with the user's API token");
     target = std::move(jenkins);
+}
+
+/// `https://host:8443/ci` as host and port; for a Jenkins node that gives no address of its own.
+std::optional<Address> address_of_url(std::string_view url) {
+    const bool tls = url.starts_with("https://");
+    url.remove_prefix(std::min(url.size(), std::string_view(tls ? "https://" : "http://").size()));
+    const std::string host(url.substr(0, url.find('/')));
+    if (host.empty()) return std::nullopt;
+    if (auto address = parse_address(host)) return address;
+    return parse_address(host + (tls ? ":443" : ":80"));
 }
 
 Node read_node(const yaml::Value& item, std::size_t number, yaml::Report& report) {
@@ -53,9 +68,14 @@ Node read_node(const yaml::Value& item, std::size_t number, yaml::Report& report
                         shown(name)));
     }
     node.name = NodeName(name);
+    read_jenkins(fields, node.jenkins);
     std::optional<Address> address;
     fields.address("address", address);
-    fields.require("address", "the host:port that its agent listens on, such as \"10.0.0.11:7070\"");
+    if (node.jenkins) {
+        if (!address) address = address_of_url(node.jenkins->url);
+    } else {
+        fields.require("address", "the host:port that its agent listens on, such as \"10.0.0.11:7070\"");
+    }
     if (address) {
         node.address = *address;
         fields.check_variables("address", address->host, {});
@@ -65,7 +85,9 @@ Node read_node(const yaml::Value& item, std::size_t number, yaml::Report& report
         }
     }
     fields.choice("role", node.role, node_role_names);
-    read_jenkins(fields, node.jenkins);
+    if (node.jenkins && node.role == NodeRole::witness) {
+        fields.fault("role", "a Jenkins grants no permits: 'role: witness' needs an agent of baton");
+    }
     fields.finish();
     return node;
 }
@@ -85,13 +107,13 @@ void check_chain(Fields& chain, const std::vector<Node>& nodes, const std::vecto
             }
         };
         twice(names, nodes[i].name.str(), "name");
-        if (nodes[i].address.port != 0) twice(addresses, nodes[i].address.text(), "address");
+        // One Jenkins may have the jobs of several nodes.
+        if (nodes[i].address.port != 0 && !nodes[i].jenkins) twice(addresses, nodes[i].address.text(), "address");
     }
-    const auto is_member = [](const Node& node) { return node.role == NodeRole::member; };
-    const auto members = std::ranges::count_if(nodes, is_member);
-    const bool witness = std::ranges::count_if(nodes, is_member) != static_cast<std::ptrdiff_t>(nodes.size());
+    const auto members = std::ranges::count_if(nodes, &Node::is_member);
+    const bool witness = std::ranges::count(nodes, NodeRole::witness, &Node::role) > 0;
     if (!nodes.empty() && members == 0)
-        chain.fault("nodes", "'nodes' has witnesses only, expected a member that deploys");
+        chain.fault("nodes", "'nodes' has no member that runs an agent and deploys, expected at least one");
     if (members == 2 && !witness) {
         chain.warn("nodes",
                    "two members and no witness: when one is dead, the other has no majority and deploys nothing "
@@ -168,7 +190,15 @@ std::map<AppName, App> read_apps(Fields& top) {
 
 /// What one section cannot see by itself.
 void cross_check(Fields& top, const AgentConfig& config) {
-    const auto members = static_cast<std::size_t>(std::ranges::count(config.nodes, NodeRole::member, &Node::role));
+    const auto members = static_cast<std::size_t>(std::ranges::count_if(config.nodes, &Node::is_member));
+    for (const auto& node : config.nodes) {
+        if (node.jenkins && config.apps.size() > 1 && node.jenkins->job.find("${APP}") == std::string::npos) {
+            top.fault("apps",
+                      fmt::format("{} apps would all trigger the job '{}' of node '{}': write ${{APP}} into its "
+                                  "name",
+                                  config.apps.size(), shown(node.jenkins->job), node.name));
+        }
+    }
     std::map<std::string, std::string> directories;
     for (const auto& [name, app] : config.apps) {
         const unsigned lanes = app.rollout.max_unavailable.of(members);

@@ -47,8 +47,10 @@ bool is_host(const Node& node, const std::string& host_name) {
 std::string compared(const AgentConfig& config, const Machine& machine) {
     std::string text = fmt::format("\n  this machine: host name '{}', addresses {}", escape_control(machine.host_name),
                                    machine.addresses.empty() ? "none" : join(machine.addresses, ", "));
-    for (const auto& node : config.nodes)
+    for (const auto& node : config.nodes) {
+        if (node.jenkins) continue;
         text += fmt::format("\n  node '{}': address {}", node.name, node.address.text());
+    }
     return text + "\nSay which one it is with --node NAME or BATON_NODE.";
 }
 
@@ -73,6 +75,7 @@ NodeName find_self(const AgentConfig& config, const Machine& machine) {
     std::vector<const Node*> by_address;
     std::vector<const Node*> by_name;
     for (const auto& node : config.nodes) {
+        if (node.jenkins) continue;  // no agent runs there
         const std::string host = canonical(node.address.host);
         const bool own =
             std::ranges::any_of(machine.addresses, [&](const std::string& each) { return canonical(each) == host; });
@@ -107,7 +110,13 @@ NodeName identify(const AgentConfig& config, const std::optional<std::string>& a
         source = "BATON_NODE";
     }
     if (given.empty()) return find_self(config, this_machine());
-    if (config.find_node(NodeName(given)) != nullptr) return NodeName(given);
+    if (const auto* node = config.find_node(NodeName(given))) {
+        if (!node->jenkins) return node->name;
+        throw Error(ErrorKind::conflict,
+                    fmt::format("{}: node '{}' is still a Jenkins ({}): take 'jenkins' out of its entry, on all nodes, "
+                                "before an agent runs there",
+                                source, given, node->jenkins->url));
+    }
     std::vector<std::string> known;
     for (const auto& node : config.nodes) known.push_back(node.name.str());
     const auto near = nearest(given, known);

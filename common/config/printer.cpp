@@ -120,6 +120,9 @@ void print(Printer& out, const std::vector<Node>& nodes) {
             out.text("job", node.jenkins->job);
             out.text("user", node.jenkins->user);
             out.path("token_file", node.jenkins->token_file);
+            out.path("ca_file", node.jenkins->ca_file);
+            out.duration("timeout", node.jenkins->timeout);
+            out.flag("accept_unstable", node.jenkins->accept_unstable);
             out.end();
         }
         out.end();

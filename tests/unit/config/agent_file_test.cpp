@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // agent.yaml: what is read, what is made of it for one node, and on what peers must agree.
 #include <catch2/catch.hpp>
+#include <filesystem>
 
 #include "common/config/load.h"
 #include "tests/support/temp_dir.h"
@@ -46,7 +47,10 @@ TEST_CASE("config: every key of agent.yaml is read") {
     REQUIRE(config.nodes.size() == 4);
     CHECK(config.nodes[1].address.host == "fd00::12");
     CHECK(config.nodes[1].address.text() == "[fd00::12]:7070");
-    CHECK(config.nodes[2].jenkins->job == "shop");
+    CHECK(config.nodes[2].jenkins->job == "${APP}");
+    CHECK(config.nodes[2].jenkins->timeout == 20min);
+    CHECK(config.nodes[2].jenkins->accept_unstable);
+    CHECK(config.nodes[2].jenkins->ca_file == "/tls/jenkins-ca");
     CHECK(config.nodes[3].role == NodeRole::witness);
     CHECK(config.security.anonymous == Anonymous::read);
     CHECK(config.security.tls->ca_file == "/tls/ca");
@@ -150,4 +154,48 @@ TEST_CASE("config: the kind of a file is told by its keys") {
     CHECK(detect_kind(test::full_pipeline) == FileKind::pipeline);
     CHECK_FALSE(detect_kind("hello: world\n").has_value());
     CHECK_FALSE(detect_kind("test: [").has_value());
+}
+
+TEST_CASE(
+    "config: a node that is still a Jenkins needs no address, is no member, and belongs to the member before it") {
+    const std::string nodes = R"(
+    - {name: web1, address: "10.0.0.11:7070"}
+    - {name: watch, address: "10.0.0.20:7070", role: witness}
+    - {name: old1, jenkins: {url: "https://ci.example.com/jenkins", job: "shop/deploy"}}
+    - {name: old2, jenkins: {url: "http://10.0.0.14:8080", job: "deploy"}}
+    - {name: web2, address: "10.0.0.12:7070"}
+    - {name: old3, jenkins: {url: "http://10.0.0.14:8080", job: "${APP}"}}
+)";
+    const auto text = [&](const std::string& apps) {
+        return "chain:\n  nodes:" + nodes + "security: {cluster_key_file: /etc/baton/cluster.key}\napps:\n" + apps;
+    };
+    const std::string shop = "  shop: {repository: https://git.example.com/shop.git, deploy_to: /srv/shop}\n";
+    const AgentConfig config = parse_agent_config(text(shop), "agent.yaml");
+    CHECK(config.nodes[2].address.text() == "ci.example.com:443");
+    CHECK(config.nodes[3].address.text() == "10.0.0.14:8080");
+    CHECK(config.agents() == 3);
+    CHECK(config.warnings.empty());  // two members, and a witness
+    const auto names = [&](const char* member) {
+        std::vector<std::string> found;
+        for (const auto* node : config.neighbours_of(NodeName(member))) found.push_back(node->name.str());
+        return found;
+    };
+    CHECK(names("web1") == std::vector<std::string>{"old1", "old2"});
+    CHECK(names("web2") == std::vector<std::string>{"old3"});
+    CHECK(names("watch").empty());
+    CHECK(names("old1").empty());
+    const std::string docs = "  docs: {repository: https://git.example.com/docs.git, deploy_to: /srv/docs}\n";
+    CHECK_THROWS_WITH(parse_agent_config(text(shop + docs), "agent.yaml"),
+                      Catch::Contains("2 apps would all trigger the job 'shop/deploy' of node 'old1'"));
+}
+
+TEST_CASE("config: the examples of a chain are accepted, and none of them warns") {
+    std::size_t found = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(SOURCE_DIR "/examples/chain")) {
+        if (entry.path().extension() != ".yaml") continue;
+        INFO(entry.path().string());
+        CHECK(load_agent_config(entry.path()).warnings.empty());
+        ++found;
+    }
+    CHECK(found >= 2);
 }

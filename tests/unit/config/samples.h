@@ -32,7 +32,14 @@ chain:
     - {name: web2, address: "[fd00::12]:7070"}
     - name: old
       address: "10.0.0.13:8080"
-      jenkins: {url: "https://jenkins.example.com", job: shop, user: deploy, token_file: /etc/baton/jenkins}
+      jenkins:
+        url: "https://jenkins.example.com"
+        job: "${APP}"
+        user: deploy
+        token_file: /etc/baton/jenkins
+        ca_file: /tls/jenkins-ca
+        timeout: 20m
+        accept_unstable: true
     - {name: judge, address: "judge.example.com:7070", role: witness}
 security:
   cluster_key_file: /etc/baton/cluster.key
