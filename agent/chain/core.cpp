@@ -243,6 +243,13 @@ Effects Machine::once_done(Instant now, const Ticket& ticket) { return core_->on
 Effects Machine::switched(Instant now, const Ticket& ticket, SwitchEnd end, const std::string& reason) {
     return core_->switched(now, ticket, end, reason);
 }
+Effects Machine::neighbours_done(Instant now, const Ticket& ticket, const NeighboursEnd& end) {
+    return core_->neighbours_done(now, ticket, end);
+}
+bool Machine::goes_on(const wire::Target& target) const { return core_->goes_on(target); }
+bool Machine::may_pass_over(const wire::Target& target, std::size_t already) const {
+    return core_->may_pass_over(target, already);
+}
 Effects Machine::health(Instant now, bool app_up) { return core_->health(now, app_up); }
 Effects Machine::order(Instant now, const Order& order, const std::string& who, OrderId& id) {
     return core_->order(now, order, who, id);

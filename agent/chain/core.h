@@ -66,6 +66,9 @@ class Core {
     Effects once_started(Instant now, const Ticket& ticket);
     Effects once_done(Instant now, const Ticket& ticket);
     Effects switched(Instant now, const Ticket& ticket, SwitchEnd end, const std::string& reason);
+    Effects neighbours_done(Instant now, const Ticket& ticket, const NeighboursEnd& end);
+    [[nodiscard]] bool goes_on(const wire::Target& target) const;
+    [[nodiscard]] bool may_pass_over(const wire::Target& target, std::size_t already) const;
     Effects health(Instant now, bool app_up);
     Effects order(Instant now, const Order& order, const std::string& who, OrderId& id);
     [[nodiscard]] bool order_known(OrderId id) const;
@@ -174,6 +177,7 @@ class Core {
     void resume_after_restart();
     void bake_or_finish();
     void finish_switch();
+    void bring_on_neighbours();
     void succeed(const wire::RolloutKey& key);  ///< what follows from having it: proof, and the handoff
     void watch_bake();
     void watch_stuck();

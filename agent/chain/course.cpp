@@ -33,7 +33,10 @@ const Known* Core::leading() const {
     return lead;
 }
 
-bool Core::behind(const Known& known) const { return !d_.current || known.rollout.key > d_.current->key; }
+bool Core::behind(const Known& known) const {
+    if (!d_.current || known.rollout.key > d_.current->key) return true;
+    return known.rollout.key == d_.owed && known.rollout.key == d_.current->key;
+}
 
 const Known* Core::wanted() const {
     const auto* lead = leading();
@@ -146,7 +149,7 @@ Core::Surroundings Core::look_around(const Known& known) const {
 }
 
 void Core::adopt_same_commit(const Known& known) {
-    if (!d_.current || d_.current->commit != known.rollout.commit) return;
+    if (!d_.current || d_.current->commit != known.rollout.commit || !d_.owed.empty()) return;
     // A roll-back has reached this node when it runs the commit. So has a commit that a hook and a poll noticed both;
     // a person who triggers a commit again wants it deployed again.
     const auto cause = known.rollout.cause.kind;

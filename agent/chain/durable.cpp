@@ -14,10 +14,11 @@ template <class Value, std::size_t N>
 using Words = std::array<std::pair<Value, std::string_view>, N>;
 
 constexpr Words<Phase, 3> phases{{{Phase::idle, "idle"}, {Phase::asking, "asking"}, {Phase::out, "out"}}};
-constexpr Words<OutStage, 4> out_stages{{{OutStage::switching, "switching"},
+constexpr Words<OutStage, 5> out_stages{{{OutStage::switching, "switching"},
                                          {OutStage::restoring, "restoring"},
                                          {OutStage::stuck, "stuck"},
-                                         {OutStage::baking, "baking"}}};
+                                         {OutStage::baking, "baking"},
+                                         {OutStage::neighbours, "neighbours"}}};
 constexpr Words<FailureKind, 2> failure_kinds{{{FailureKind::failed, "failed"}, {FailureKind::halted, "halted"}}};
 
 template <class Value, std::size_t N>
@@ -70,6 +71,7 @@ json::Value course_to_json(const Durable& durable) {
                       {"interruptions", durable.interruptions},
                       {"forced", wire::to_json(durable.forced)},
                       {"forced_by", durable.forced_by}};
+    if (!durable.owed.empty()) value["owed"] = wire::to_json(durable.owed);
     if (durable.claim) value["claim"] = to_json(*durable.claim);
     if (durable.current) value["current"] = wire::to_json(*durable.current);
     if (durable.previous) value["previous"] = wire::to_json(*durable.previous);
@@ -88,6 +90,7 @@ void parse_course(const json::Value& value, Durable& durable) {
     durable.interruptions = codec::small(value, "interruptions", 0);
     durable.forced = codec::target_or_none(value, "forced");
     durable.forced_by = json::text_or(value, "forced_by", "");
+    if (value.contains("owed")) durable.owed = wire::parse_rollout_key(json::member(value, "owed"));
     if (value.contains("claim")) durable.claim = parse_claim(json::member(value, "claim"));
     if (durable.claim.has_value() != (durable.phase != Phase::idle)) {
         throw Error(ErrorKind::invalid, "'phase' and 'claim' contradict each other");

@@ -29,10 +29,11 @@ enum class Phase { idle, asking, out };
 
 /// Where a node stands that is out.
 enum class OutStage {
-    switching,  ///< drain, migrate, switch, verify, rejoin are under way
-    restoring,  ///< the previous release is being put back
-    stuck,      ///< the previous release could not be proved; the lane is kept
-    baking,     ///< in service on the new release, and watched; the lane is kept until the bake time is over
+    switching,   ///< drain, migrate, switch, verify, rejoin are under way
+    restoring,   ///< the previous release is being put back
+    stuck,       ///< the previous release could not be proved; the lane is kept
+    baking,      ///< in service on the new release, and watched; the lane is kept until the bake time is over
+    neighbours,  ///< in service on the new release; what it brings on (a Jenkins behind it) is out in its lane
 };
 
 /// The node's own wish, while it is asking or out.
@@ -157,7 +158,8 @@ struct Durable {
     std::optional<wire::Rollout> previous;
     wire::Target interrupted;  ///< the target whose switch was last cut off by the agent's death, and how often
     unsigned interruptions = 0;
-    wire::Target forced;  ///< a person's order to go out without a majority; empty key: none
+    wire::RolloutKey owed;  ///< what this node runs and could not bring on to its neighbours; empty: nothing
+    wire::Target forced;    ///< a person's order to go out without a majority; empty key: none
     std::string forced_by;
     std::optional<Duty> duty;
     std::map<wire::RolloutKey, Known> known;

@@ -156,7 +156,9 @@ Status Core::make_status() const {
         status.working = known->rollout.target();
     }
     status.phase = d_.phase;
-    status.serving = app_up_ && (d_.phase != Phase::out || d_.claim->stage == OutStage::baking);
+    const bool serves_out =
+        d_.claim && (d_.claim->stage == OutStage::baking || d_.claim->stage == OutStage::neighbours);
+    status.serving = app_up_ && (d_.phase != Phase::out || serves_out);
     status.may_grant = may_grant();
     return status;
 }

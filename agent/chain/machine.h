@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -54,6 +55,13 @@ struct Restore {
     wire::Rollout rollout;
     std::string reason;
 };
+/// This node serves the new release. Bring it on to the neighbours that have no agent, one after the other, in the lane
+/// that the node holds; answer with neighbours_done(). Comes again after a restart: what was begun is followed, not
+/// begun twice.
+struct Neighbours {
+    Ticket ticket;
+    wire::Rollout rollout;
+};
 /// The node's app is down though nothing was under way (machine rebooted, database lost): bring up whatever release is
 /// current, if there is one, and tell health() when it answers.
 struct BringUp {};
@@ -63,7 +71,7 @@ struct Note {
     Level level = Level::info;
     std::string text;
 };
-using Action = std::variant<Send, StartBuild, CancelBuild, Switch, Restore, BringUp, Note>;
+using Action = std::variant<Send, StartBuild, CancelBuild, Switch, Restore, Neighbours, BringUp, Note>;
 
 /// The outcome of one input. If `store` is set, Machine::durable() has to be on disk before any action is carried out.
 struct [[nodiscard]] Effects {
@@ -77,6 +85,18 @@ enum class SwitchEnd {
     restored,    ///< failed; the previous release is current, healthy and back
     untouched,   ///< given up before anything changed (drain_timeout, a cancelled wait): in service as before
     stuck,       ///< failed, and the previous release could not be proved: the node is out
+};
+
+/// How bringing a rollout on to the neighbours ended.
+struct NeighboursEnd {
+    enum class Outcome {
+        done,      ///< each has it, or was passed over
+        failed,    ///< one said no: the rollout has failed; this node keeps the release
+        given_up,  ///< not gone through with, since something newer came or the rollout was halted
+    };
+    Outcome outcome = Outcome::done;
+    std::string reason;              ///< failed: which one, and why
+    std::set<NodeName> passed_over;  ///< out of reach
 };
 
 /// What a person or program may order; `who` is recorded. Each is known fleet-wide, and survives restarts.
@@ -167,6 +187,11 @@ class Machine {
     Effects once_started(Instant now, const Ticket& ticket);
     Effects once_done(Instant now, const Ticket& ticket);
     Effects switched(Instant now, const Ticket& ticket, SwitchEnd end, const std::string& reason);
+    Effects neighbours_done(Instant now, const Ticket& ticket, const NeighboursEnd& end);
+    /// May one more neighbour be brought to this rollout: is it still what everybody should go for?
+    [[nodiscard]] bool goes_on(const wire::Target& target) const;
+    /// May one more node that is out of reach be passed over in this rollout?
+    [[nodiscard]] bool may_pass_over(const wire::Target& target, std::size_t already) const;
     /// The app's own health as the driver sees it between switches: bake time, min_healthy.
     Effects health(Instant now, bool app_up);
 

@@ -38,7 +38,8 @@ struct Settings {
     std::vector<NodeName> order;   ///< members, in the chain's order
     std::vector<NodeName> voters;  ///< who grants: members, or some of them, and witnesses
     config::RolloutPolicy policy;
-    unsigned lanes = 1;  ///< max_unavailable as a number
+    unsigned lanes = 1;       ///< max_unavailable as a number
+    bool neighbours = false;  ///< this node brings each rollout on to neighbours that have no agent
     std::string config_hash;
     Timing timing;
     /// Wall time in milliseconds, for records and for the end of a freeze only; never for a time-out.

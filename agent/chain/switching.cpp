@@ -50,6 +50,13 @@ void Core::go_out() {
     failed_asks_ = 0;
     d_.forced = {};
     d_.forced_by.clear();
+    if (d_.current && d_.current->key == target.key && d_.owed == target.key) {
+        // A retry where only the neighbours are missing: this node runs the release already.
+        d_.current = d_.claim->rollout;
+        build_.reset();
+        bring_on_neighbours();
+        return;
+    }
     begin_switch(false);
 }
 
@@ -132,6 +139,10 @@ void Core::resume_after_restart() {
         }
         return;
     }
+    if (claim.stage == OutStage::neighbours) {
+        bring_on_neighbours();
+        return;
+    }
     if (claim.stage != OutStage::switching) {
         begin_restore(claim.reason.empty() ? "the agent was restarted while putting it back" : claim.reason);
         return;
@@ -178,7 +189,8 @@ Effects Core::switched(Instant now, const Ticket& ticket, SwitchEnd end, const s
     begin(now);
     if (d_.phase != Phase::out || d_.claim->ticket != ticket) return finish();
     auto& claim = *d_.claim;
-    if (claim.stage == OutStage::baking || revalidating_) return finish();  // an answer that comes twice
+    const bool answered = claim.stage == OutStage::baking || claim.stage == OutStage::neighbours;
+    if (answered || revalidating_) return finish();  // an answer that comes twice
     const auto rollout = claim.rollout;
     const bool restoring = claim.stage == OutStage::restoring;
     if (end == SwitchEnd::stuck) {
@@ -204,6 +216,7 @@ Effects Core::switched(Instant now, const Ticket& ticket, SwitchEnd end, const s
         untouched_ = 0;
         d_.previous = d_.current;
         d_.current = rollout;
+        d_.owed = s_.neighbours ? rollout.key : wire::RolloutKey{};
         d_.interrupted = {};
         d_.interruptions = 0;
         if (const auto once = d_.once.find(rollout.key); once != d_.once.end() && once->second.done) {
@@ -241,8 +254,56 @@ void Core::bake_or_finish() {
 }
 
 void Core::finish_switch() {
+    if (s_.neighbours) {
+        bring_on_neighbours();
+        return;
+    }
     succeed(d_.claim->rollout.key);
     end_claim();
+}
+
+void Core::bring_on_neighbours() {
+    d_.claim->stage = OutStage::neighbours;
+    bake_until_.reset();
+    // Until they have it: whatever ends this early leaves a debt that a retry pays.
+    d_.owed = d_.claim->rollout.key;
+    changed();
+    actions_.emplace_back(Neighbours{d_.claim->ticket, d_.claim->rollout});
+}
+
+Effects Core::neighbours_done(Instant now, const Ticket& ticket, const NeighboursEnd& end) {
+    begin(now);
+    if (d_.phase != Phase::out || d_.claim->ticket != ticket || d_.claim->stage != OutStage::neighbours)
+        return finish();
+    const auto rollout = d_.claim->rollout;
+    changed();
+    switch (end.outcome) {
+        case NeighboursEnd::Outcome::done:
+            d_.owed = {};
+            if (const auto it = d_.known.find(rollout.key); it != d_.known.end()) {
+                it->second.skipped.insert(end.passed_over.begin(), end.passed_over.end());
+            }
+            succeed(rollout.key);
+            end_claim();
+            break;
+        case NeighboursEnd::Outcome::failed:
+            mark_failed(rollout, FailureKind::failed, "", end.reason);
+            end_claim();
+            after_failure(rollout);
+            break;
+        case NeighboursEnd::Outcome::given_up: end_claim(); break;
+    }
+    return finish();
+}
+
+bool Core::goes_on(const wire::Target& target) const {
+    const auto* lead = leading();
+    return lead && lead->rollout.target() == target;
+}
+
+bool Core::may_pass_over(const wire::Target& target, std::size_t already) const {
+    const auto it = d_.known.find(target.key);
+    return it != d_.known.end() && it->second.skipped.size() + already < s_.policy.max_unreachable;
 }
 
 void Core::succeed(const wire::RolloutKey& key) {

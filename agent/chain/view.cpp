@@ -49,6 +49,7 @@ std::string Core::out_text() const {
         case OutStage::stuck:
             return fmt::format("a person: this node is out of service, the previous release could not be proved: {}",
                                claim.reason);
+        case OutStage::neighbours: return fmt::format("its neighbours to have {}", claim.rollout.key.id);
         case OutStage::baking:
             return fmt::format("the bake time of {}: {} left", claim.rollout.key.id,
                                human_duration(std::max(Milliseconds{0}, bake_until_.value_or(now_) - now_)));

@@ -86,7 +86,9 @@ std::vector<std::string> node_row(const json::Value& node, std::int64_t now_ms) 
     const auto add = [&](const std::string& text) {
         if (!text.empty()) remark += (remark.empty() ? "" : "; ") + shown(text, 300);
     };
-    if (node.contains("reachable") && !flag_of(node, "reachable")) {
+    const bool jenkins = node.contains("jenkins") && flag_of(node, "jenkins");
+    if (jenkins) add("a Jenkins");
+    if (!jenkins && node.contains("reachable") && !flag_of(node, "reachable")) {
         add(number_of(node, "last_heard_ms_ago") > 0
                 ? fmt::format("not heard for {}", human_duration(Milliseconds{number_of(node, "last_heard_ms_ago")}))
                 : "never heard");

@@ -62,9 +62,10 @@ AppDriver::AppDriver(DriverContext context)
     : context_(std::move(context)),
       machine_(machine_settings(context_.config, context_.app), load_durable(context_), random_number()),
       progress_(context_.config, context_.app, context_.store, context_.clock, context_.outbox),
+      steward_(StewardContext{context_.config, context_.app, context_.store, context_.clock, steward_events()}),
       runner_(RunnerContext{context_.config, context_.app, context_.store, context_.clock, context_.slots, *this,
                             context_.service, [this](const CommitId& commit) { return fetch_from_peers(commit); }}) {
-    catching_up_ = context_.fresh_start && context_.config.nodes.size() > 1;
+    catching_up_ = context_.fresh_start && context_.config.agents() > 1;
     // From the first request on: the app may be up, and with an old release.
     context_.service.set_held_back(catching_up_);
 }
@@ -105,6 +106,7 @@ void AppDriver::tick() {
         next_settle_ = now() + settle_every;
         settle_records();
         progress_.say_again(machine_.durable().current, machine_.view(now()).newest);
+        if (machine_.durable().owed.empty()) progress_.note_neighbours(machine_.durable().current);
     }
 }
 
@@ -157,7 +159,9 @@ void AppDriver::set_drained(bool drained) {
 Snapshot AppDriver::snapshot() const {
     const auto& known = machine_.durable().known;
     const bool ended = !known.empty() && known.rbegin()->second.ended;
-    return {machine_.view(now()), context_.service.ready(), app_up_, ended, listening()};
+    auto view = machine_.view(now());
+    if (bringing_on() && !neighbour_waits_.empty()) view.waits_for = neighbour_waits_;
+    return {std::move(view), context_.service.ready(), app_up_, ended, listening()};
 }
 
 bool AppDriver::listening() const {
@@ -180,7 +184,7 @@ CommitId AppDriver::current_commit() const {
 
 bool AppDriver::behind() const {
     const auto view = machine_.view(now());
-    const std::size_t others = context_.config.nodes.size() - 1;
+    const std::size_t others = context_.config.agents() - 1;
     const auto heard = static_cast<std::size_t>(
         std::ranges::count_if(view.peers, [](const chain::PeerView& peer) { return peer.silent_ms >= 0; }));
     // Alone after a power cut it serves what it has, after a while: an old release is better than none.
@@ -199,7 +203,20 @@ void AppDriver::judge_service() {
     context_.service.set_healthy(app_up_);
 }
 
-bool AppDriver::switching() const { return machine_.durable().phase == chain::Phase::out; }
+bool AppDriver::switching() const {
+    const auto& durable = machine_.durable();
+    return durable.phase == chain::Phase::out && durable.claim->stage != chain::OutStage::baking && !bringing_on();
+}
+
+bool AppDriver::bringing_on() const {
+    const auto& durable = machine_.durable();
+    return durable.phase == chain::Phase::out && durable.claim->stage == chain::OutStage::neighbours;
+}
+
+void AppDriver::stop_work() {
+    steward_.stop();
+    runner_.stop();
+}
 
 // --- out of the machine ---
 
@@ -308,6 +325,11 @@ void AppDriver::carry_out(const chain::Restore& restore) {
     runner_.switch_over(restore.ticket, restore.rollout, options);
 }
 
+void AppDriver::carry_out(const chain::Neighbours& action) {
+    neighbour_waits_.clear();
+    steward_.bring_on(action.ticket, action.rollout);
+}
+
 void AppDriver::carry_out(const chain::BringUp&) {
     runner_.bring_up(machine_.durable().current.value_or(wire::Rollout{}));
 }
@@ -367,6 +389,37 @@ void AppDriver::switched(const chain::Ticket& ticket, const wire::Rollout& rollo
                    {"reason", reason}});
         apply(machine_.switched(now(), ticket, end, reason));
     });
+}
+
+StewardEvents AppDriver::steward_events() {
+    StewardEvents events;
+    events.goes_on = [this](const wire::Target& target) {
+        bool goes_on = false;
+        context_.post_and_wait([&] { goes_on = machine_.goes_on(target); });
+        return goes_on;
+    };
+    events.may_pass_over = [this](const wire::Target& target, std::size_t already) {
+        bool may = false;
+        context_.post_and_wait([&] { may = machine_.may_pass_over(target, already); });
+        return may;
+    };
+    events.progress = [this](const wire::NodeProgress& row) {
+        context_.post([this, row] {
+            neighbour_waits_ = row.waits_for.empty() ? "" : fmt::format("{} (Jenkins): {}", row.node, row.waits_for);
+            progress_.tell_for(row);
+        });
+    };
+    events.done = [this](const chain::Ticket& ticket, const chain::NeighboursEnd& end) {
+        context_.post_and_wait([&] {
+            log::info("chain", "brought on to the neighbours",
+                      {{"app", context_.app.name},
+                       {"good", end.outcome == chain::NeighboursEnd::Outcome::done},
+                       {"reason", end.reason}});
+            neighbour_waits_.clear();
+            apply(machine_.neighbours_done(now(), ticket, end));
+        });
+    };
+    return events;
 }
 
 bool AppDriver::fetch_from_peers(const CommitId& commit) const {

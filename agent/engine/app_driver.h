@@ -13,6 +13,7 @@
 #include "agent/engine/outbox.h"
 #include "agent/engine/progress.h"
 #include "agent/engine/runner.h"
+#include "agent/engine/steward.h"
 #include "agent/store/store.h"
 
 namespace baton::engine {
@@ -64,7 +65,10 @@ class AppDriver final : private RunnerEvents {
     /// What this node runs; empty when nothing.
     [[nodiscard]] CommitId current_commit() const;
     [[nodiscard]] Runner& runner() { return runner_; }
+    /// Out of service by baton's doing: not while it bakes, nor while its neighbours are brought on.
     [[nodiscard]] bool switching() const;
+    /// Any thread. Ends the threads that work for the app; what they had begun is taken up at the next start.
+    void stop_work();
 
   private:
     void build_changed(const store::BuildRecord& record) override;
@@ -83,12 +87,15 @@ class AppDriver final : private RunnerEvents {
     void carry_out(const chain::CancelBuild& cancel);
     void carry_out(const chain::Switch& action);
     void carry_out(const chain::Restore& restore);
+    void carry_out(const chain::Neighbours& action);
     void carry_out(const chain::BringUp&);
     void carry_out(const chain::Note& note);
     void note_waiting();
     /// Ends the records of builds that nobody works on or wants any more: what a crash or a late cancel left behind.
     void settle_records();
     [[nodiscard]] bool listening() const;
+    [[nodiscard]] bool bringing_on() const;
+    [[nodiscard]] StewardEvents steward_events();
     void judge_service();
     [[nodiscard]] bool behind() const;
     bool fetch_from_peers(const CommitId& commit) const;
@@ -108,7 +115,9 @@ class AppDriver final : private RunnerEvents {
     Instant next_settle_{};
     bool catching_up_ = false;  ///< came back from the dead: does not serve before it has the fleet's release
     Instant started_{};
-    Runner runner_;  ///< last: its thread calls the functions above
+    std::string neighbour_waits_;  ///< which neighbour is at work, and what it waits for
+    Steward steward_;              ///< this and the next last: their threads call the functions above
+    Runner runner_;
 };
 
 }  // namespace baton::engine

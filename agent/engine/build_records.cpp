@@ -105,6 +105,8 @@ void BuildRecords::end(store::BuildRecord& record, BuildState state, const std::
     record.finished_ms = to_epoch_ms(clock_.wall());
     write_console_tail(paths_.log(record.number), state);
     try {
+        // Kept with the build: a client may look for its queue item long after the queue has forgotten it.
+        if (record.queue_id == 0) record.queue_id = store_.queue.first_of(record.app, record.rollout.id).value_or(0);
         store_.builds.save(record);
     } catch (const Error& error) {
         // How the build ended is the protocol's to know, whether or not its record could be written.

@@ -67,7 +67,7 @@ void Engine::stop(Milliseconds grace) {
         return std::ranges::any_of(drivers_, [](const auto& entry) { return entry.second->runner().switching(); });
     };
     while (clock_.now() < deadline && switching()) std::this_thread::sleep_for(20ms);
-    for (const auto& [name, driver] : drivers_) driver->runner().stop();
+    for (const auto& [name, driver] : drivers_) driver->stop_work();
     thread_.request_stop();
     thread_.join();
 }

@@ -64,6 +64,31 @@ void Progress::say_again(const std::optional<wire::Rollout>& current, const std:
     // Letters get lost while a peer or this agent is away: how it stands is said again.
     if (!newest) return;
     if (const auto row = rollouts.progress(app_.name, newest->key.id, config_.self)) publish(*row);
+    for (const auto* node : config_.neighbours_of(config_.self)) {
+        if (const auto row = rollouts.progress(app_.name, newest->key.id, node->name)) publish(*row);
+    }
+}
+
+void Progress::tell_for(wire::NodeProgress row) {
+    if (const auto before = store_.rollouts.progress(app_.name, row.rollout.id, row.node)) {
+        row.version = std::max(row.version, before->version + 1);
+    }
+    store_.rollouts.put_progress(app_.name, row);
+    publish(row);
+}
+
+void Progress::note_neighbours(const std::optional<wire::Rollout>& current) {
+    if (!current) return;
+    const auto own = store_.rollouts.progress(app_.name, current->key.id, config_.self);
+    if (!own || own->state != wire::BuildState::succeeded) return;
+    for (const auto* node : config_.neighbours_of(config_.self)) {
+        if (store_.rollouts.progress(app_.name, current->key.id, node->name)) continue;
+        auto row = *own;
+        row.node = node->name;
+        row.build = 0;
+        row.message = "as the node before it: nothing was to be done";
+        tell_for(std::move(row));
+    }
 }
 
 void Progress::publish(const wire::NodeProgress& row) {

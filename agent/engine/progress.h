@@ -25,6 +25,10 @@ class Progress {
     void update(const store::BuildRecord& record, const std::optional<wire::Rollout>& current);
     /// Says again how this node stands with the newest rollout.
     void say_again(const std::optional<wire::Rollout>& current, const std::optional<wire::Rollout>& newest);
+    /// How a neighbour without an agent stands, as this node, its steward, knows: stored, and told to every peer.
+    void tell_for(wire::NodeProgress row);
+    /// What this node runs without a switch of its own (a roll-back to what was there), its neighbours run as well.
+    void note_neighbours(const std::optional<wire::Rollout>& current);
     void merge(const std::vector<wire::NodeProgress>& progress, const std::vector<wire::Rollout>& rollouts);
     /// Rows of other nodes that are news here.
     void merge_ledger(const std::vector<store::LedgerEntry>& rows);

@@ -15,10 +15,11 @@ chain::Settings machine_settings(const config::AgentConfig& config, const config
     for (const auto& node : config.nodes) {
         if (node.jenkins) continue;
         settings.voters.push_back(node.name);
-        if (node.role == config::NodeRole::member) settings.order.push_back(node.name);
+        if (node.is_member()) settings.order.push_back(node.name);
     }
     settings.policy = app.rollout;
     settings.lanes = app.rollout.max_unavailable.of(settings.order.size());
+    settings.neighbours = !config.neighbours_of(config.self).empty();
     settings.config_hash = config.hash;
     return settings;
 }

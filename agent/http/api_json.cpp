@@ -21,6 +21,7 @@ json::Value to_json(const operations::NodeView& node) {
     return {{"node", node.node.str()},
             {"address", node.address},
             {"self", node.self},
+            {"jenkins", node.jenkins},
             {"reachable", node.reachable},
             {"last_heard_ms_ago", node.last_heard_ms_ago},
             {"current", progress.current.str()},

@@ -65,6 +65,12 @@ std::optional<Response> Jenkins::handle(const Request& request, const Principal&
         // Clients ask for the version here before they have logged in; so nothing but the header is told.
         return note_page("baton", "This is an agent of baton. It also speaks Jenkins' remote access API.");
     }
+    if (request.method != "GET" && request.method != "HEAD" && request.method != "POST") {
+        access_.require(principal, config::Role::read);
+        Response response = Response::error(405, "There is GET, HEAD and POST");
+        response.headers.set("Allow", "GET, HEAD, POST");
+        return response;
+    }
     if (auto response = open_to_all(request, principal)) return response;
     if (is(request, 0, "job") && request.path.size() > 1) return job(request, principal);
     return server(request, principal);

@@ -37,9 +37,17 @@ std::int64_t estimated_duration(const JobView& job) {
 
 ExportValue parameters_action(const JobView& job, const BuildView& build) {
     ExportValue::List values;
+    // In the order in which they are declared; what was declared once comes last.
+    std::vector<std::pair<std::string, config::Parameter::Type>> names;
+    for (const config::Parameter& declared : job.parameters) {
+        if (build.parameters.contains(declared.name)) names.emplace_back(declared.name, declared.type);
+    }
     for (const auto& [name, text] : build.parameters) {
-        const auto declared = std::ranges::find(job.parameters, name, &config::Parameter::name);
-        const auto type = declared == job.parameters.end() ? config::Parameter::Type::string : declared->type;
+        const bool known = std::ranges::find(job.parameters, name, &config::Parameter::name) != job.parameters.end();
+        if (!known) names.emplace_back(name, config::Parameter::Type::string);
+    }
+    for (const auto& [name, type] : names) {
+        const std::string& text = build.parameters.at(name);
         Exported value;
         value.properties = {{"name", name, 3}};
         switch (type) {

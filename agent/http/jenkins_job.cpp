@@ -131,19 +131,7 @@ std::optional<Response> Jenkins::change_job(const AppName& app, const Request& r
         }
         return redirect_to(request, fmt::format("/job/{}/", app));
     }
-    if (verb != "polling") return std::nullopt;
-    const auto it = config_.apps.find(app);
-    const auto token =
-        it == config_.apps.end() ? Access::AppToken::absent : access_.check_app_token(it->second, request);
-    if (token == Access::AppToken::wrong) throw Error(ErrorKind::forbidden, "Invalid token provided.");
-    if (token == Access::AppToken::absent) {
-        access_.require(principal, config::Role::trigger);
-        if (request.method != "POST") return post_only();
-    }
-    operations::TriggerRequest trigger;
-    trigger.cause = {wire::CauseKind::poll, "Started by an SCM change", principal.name, request.remote_address};
-    (void)operations_.trigger(app, trigger, Access::caller(principal, request));
-    return redirect_to(request, fmt::format("/job/{}/", app));
+    return std::nullopt;
 }
 
 std::optional<unsigned> Jenkins::build_number(const AppName& app, const std::string& segment) const {

@@ -21,8 +21,15 @@ class RemoteTrigger {
                                  const Principal& principal);
     /// `/buildByToken/build?job=APP&token=T`: no login; an unknown app and one without a token look the same.
     [[nodiscard]] Response build_by_token(Parameters parameters, const Request& request);
+    /// `/job/APP/polling`, and `/buildByToken/polling`: look at git now, and build only what is new.
+    [[nodiscard]] Response poll(const AppName& app, const Request& request, const Principal& principal);
+    [[nodiscard]] Response poll_by_token(const Request& request);
 
   private:
+    /// Error(conflict) for a rollout of baton's that a Jenkins in the chain hands on to the agent that it came from.
+    void refuse_what_comes_back(const config::App& app, const Request& request) const;
+    [[nodiscard]] const config::App& app_by_token(const Request& request) const;
+    void look_at_git(const config::App& app, const Request& request, const std::string& who);
     [[nodiscard]] Response queue(const config::App& app, Parameters parameters, const Request& request, bool by_token,
                                  const Principal& principal);
 

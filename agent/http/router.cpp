@@ -31,7 +31,9 @@ Response error_response(const Request& request, const Error& error) {
     const bool json = is(request, 0, "api") || is(request, 0, "peer") || net::is_signed(request.headers);
     Response response = json ? Response::json_error(error.kind(), error.text())
                              : Response::error(status_of(error.kind()), error.text());
-    if (error.kind() == ErrorKind::unauthorized) response.headers.set("WWW-Authenticate", "Basic realm=\"baton\"");
+    // npm's jenkins shows this text instead of one of its own.
+    if (!json) response.headers.set("X-Error", first_line(escape_control(error.text()), 300));
+    if (error.kind() == ErrorKind::unauthorized) response.headers.set("WWW-Authenticate", "Basic realm=\"Jenkins\"");
     return response;
 }
 
@@ -117,6 +119,10 @@ Response Router::route_known(const Request& request, const Principal& principal)
     if (is(request, 0, "job") && is(request, 2, "buildWithParameters")) {
         return remote_trigger_.build(AppName(request.path[1]), Parameters::from_arguments, request, principal);
     }
+    if (is(request, 0, "job") && is(request, 2, "polling")) {
+        return remote_trigger_.poll(AppName(request.path[1]), request, principal);
+    }
+    if (is(request, 0, "buildByToken") && is(request, 1, "polling")) return remote_trigger_.poll_by_token(request);
     if (is(request, 0, "buildByToken") && is(request, 1, "build")) {
         return remote_trigger_.build_by_token(Parameters::none, request);
     }

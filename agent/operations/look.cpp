@@ -92,7 +92,7 @@ RolloutState state_of(const RolloutView& view, const chain::View& chain_view) {
         failed = failed || state == wire::BuildState::failed || state == wire::BuildState::restored ||
                  state == wire::BuildState::stuck;
         // A node that nobody hears was skipped, or holds a permit; if it holds one, the protocol says so in waits_for.
-        const bool skipped = !node.reachable && !node.self && node.progress.finished_ms == 0;
+        const bool skipped = !node.reachable && !node.self && (node.progress.finished_ms == 0 || node.jenkins);
         all_done = all_done && (state == wire::BuildState::succeeded || skipped);
     }
     const bool any_done = std::ranges::any_of(
@@ -128,6 +128,11 @@ RolloutView rollout_view(const config::AgentConfig& config, store::Store& store,
         one.reachable = one.self || (one.last_heard_ms_ago >= 0 && one.last_heard_ms_ago < reachable_ms);
         const auto row = std::ranges::find(rows, node->name, &wire::NodeProgress::node);
         if (row != rows.end()) one.progress = *row;
+        if (node->jenkins) {
+            // No agent there: its steward tells how it stands, and whether it is out of reach.
+            one.jenkins = true;
+            one.reachable = one.progress.state != wire::BuildState::cancelled;
+        }
         one.progress.node = node->name;
         one.progress.rollout = rollout.key;
         if (one.progress.current.empty()) one.progress.current = last_current(store, rollout.app, node->name);
@@ -238,6 +243,10 @@ Status Operations::status(const std::optional<AppName>& only) const {
         status.apps.push_back(std::move(one));
     }
     return status;
+}
+
+bool Operations::knows_rollout(const AppName& app, const RolloutId& id) const {
+    return store_.rollouts.get(app, id).has_value();
 }
 
 std::vector<RolloutView> Operations::rollouts(const AppName& app, unsigned most) const {

@@ -31,7 +31,7 @@ struct TriggerRequest {
     wire::Cause cause;
     CommitId commit;                                ///< empty: the branch's tip
     std::map<std::string, std::string> parameters;  ///< undeclared ones are dropped, absent ones get their default
-    Milliseconds delay{0};                          ///< quiet period
+    std::optional<Milliseconds> delay;              ///< none: the app's quiet period
     bool by_name = false;                           ///< a person insists on this commit
 };
 
@@ -55,6 +55,8 @@ class Operations {
 
     // --- looking ---
     [[nodiscard]] Status status(const std::optional<AppName>& app = std::nullopt) const;
+    /// Whether a rollout of that id has come here, over any way.
+    [[nodiscard]] bool knows_rollout(const AppName& app, const RolloutId& id) const;
     [[nodiscard]] std::vector<RolloutView> rollouts(const AppName& app, unsigned most) const;
     [[nodiscard]] std::vector<BuildView> builds(const AppName& app, unsigned most) const;  ///< newest first
     [[nodiscard]] BuildView build(const AppName& app, unsigned number) const;

@@ -71,8 +71,7 @@ QueueItem Operations::trigger(const AppName& name, const TriggerRequest& request
     item.commit = request.commit;
     item.by_name = request.by_name;
     item.created_ms = to_epoch_ms(clock_.wall());
-    const auto delay = request.delay > 0ms ? request.delay : app.triggers.quiet_period;
-    item.due_ms = item.created_ms + delay.count();
+    item.due_ms = item.created_ms + request.delay.value_or(app.triggers.quiet_period).count();
     const auto queued = store_.queue.add_or_coalesce(item);
     record(caller, "trigger", name, fmt::format("queue item {}{}", queued.id, queued.coalesced ? ", joined" : ""));
     wake_starter_();

@@ -28,6 +28,7 @@ struct NodeView {
     NodeName node;
     std::string address;
     bool self = false;
+    bool jenkins = false;                 ///< no agent runs there: it is still a Jenkins
     bool reachable = false;               ///< heard of within the last 15 s
     std::int64_t last_heard_ms_ago = -1;  ///< -1: never
     wire::NodeProgress progress;          ///< of the rollout that this view belongs to

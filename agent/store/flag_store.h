@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Small facts per app that must survive a restart: disabled, drained, frozen, the last tip a poll saw.
+// Small facts per app that must survive a restart: disabled, drained, frozen, the last tip a poll saw, how
+// far a neighbour without an agent has come.
 #pragma once
 
 #include <map>
@@ -19,6 +20,7 @@ inline constexpr std::string_view drained = "drained";
 inline constexpr std::string_view frozen = "frozen";
 inline constexpr std::string_view polled_tip = "polled_tip";
 inline constexpr std::string_view bad_commit = "bad_commit:";
+inline constexpr std::string_view neighbour = "neighbour:";
 inline constexpr std::string_view quieting_down = "quieting_down";
 }  // namespace flag
 

@@ -125,6 +125,13 @@ std::optional<std::int64_t> QueueStore::next_due_ms() const {
     return rows.front().whole(0);
 }
 
+std::optional<std::uint64_t> QueueStore::first_of(const AppName& app, const RolloutId& rollout) const {
+    const Rows rows = database_.query("SELECT min(id) FROM queue WHERE app = ? AND rollout = ? AND state = 'started'",
+                                      {app.str(), rollout.str()});
+    if (rows.empty() || rows.front().is_null(0)) return std::nullopt;
+    return static_cast<std::uint64_t>(rows.front().whole(0));
+}
+
 bool QueueStore::finish(std::uint64_t id, const QueueOutcome& outcome, std::int64_t now_ms) {
     if (outcome.state == QueueState::waiting) throw Error(ErrorKind::internal, "a queue item cannot leave as waiting");
     return database_.run(

@@ -76,6 +76,8 @@ class QueueStore {
     /// When the next waiting item is due; none when nothing waits.
     [[nodiscard]] std::optional<std::int64_t> next_due_ms() const;
     /// Takes a waiting item out of the queue. False when it no longer waited: then nothing changes.
+    /// The first item that became this rollout; none for one that came from elsewhere.
+    [[nodiscard]] std::optional<std::uint64_t> first_of(const AppName& app, const RolloutId& rollout) const;
     [[nodiscard]] bool finish(std::uint64_t id, const QueueOutcome& outcome, std::int64_t now_ms);
     /// Enters the number of the build into an item that started before its build did.
     void set_build(std::uint64_t id, unsigned build);

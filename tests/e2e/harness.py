@@ -138,16 +138,22 @@ class Chain:
 
     NODES = ("web1", "web2", "web3")
 
-    def __init__(self, poll=True, triggers="", app="", witness=None, handoff_timeout="20s", tls=None):
+    def __init__(self, poll=True, triggers="", app="", witness=None, handoff_timeout="20s", tls=None, neighbours="",
+                 secrets=None):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="baton-e2e-"))
         network = free_network()
         self.hosts = {name: f"{network}.{11 + index}" for index, name in enumerate(self.NODES)}
         self.gates = self.directory / "gates"
         self.gates.mkdir()
         write_secret(self.directory / "secrets" / "mini.token", APP_TOKEN + "\n")
+        for name, secret in (secrets or {}).items():
+            write_secret(self.directory / "secrets" / name, secret + "\n")
         role = {witness: ", role: witness"}
         nodes = "".join(f'    - {{name: {name}, address: "{host}:{AGENT_PORT}"{role.get(name, "")}}}\n'
                         for name, host in self.hosts.items())
+        # `neighbours`: nodes after the first that have no agent.
+        first, rest = nodes.split("\n", 1)
+        nodes = first + "\n" + neighbours.format(directory=self.directory, network=network) + rest
         # `triggers` and `app`: further lines of those sections, with {directory}.
         poll = ("      poll_interval: 1s\n" if poll else "") + triggers.format(directory=self.directory)
         text = CONFIG.format(directory=self.directory, nodes=nodes.rstrip(), poll=poll,
@@ -157,6 +163,7 @@ class Chain:
         self.first = self.repository.commit("The first version")
         self.repository.push()
         self._changes = 0
+        self.commits = [self.first]  # as they were pushed
         self.fleet = Fleet(binary(), self.directory, text,
                            [(name, host, AGENT_PORT) for name, host in self.hosts.items()])
         if tls:
@@ -210,6 +217,7 @@ class Chain:
              "gates": str(self.gates)}) + "\n")
         commit = self.repository.commit(subject)
         self.repository.push()
+        self.commits.append(commit)
         return commit
 
     # --- gates: commit() makes steps pass by them ---

@@ -53,6 +53,7 @@ class Bus {
         auto own = settings;
         own.self = name;
         if (config_hashes.contains(name)) own.config_hash = config_hashes.at(name);
+        own.neighbours = stewards.contains(name);
         node.machine = std::make_unique<Machine>(own, node.disk, 42 + incarnations);
         feed(name, [&](Machine& m) { return m.start(now, node.up); });
     }
@@ -150,7 +151,11 @@ class Bus {
     std::set<std::string> failing_switches;
     std::set<std::string> stuck;    ///< restores that fail: `web1`
     std::set<std::string> hanging;  ///< switches that never end
-    std::set<char> once;            ///< commits with `once` steps
+    std::set<NodeName> stewards;    ///< have neighbours; what becomes of those is `neighbours`
+    NeighboursEnd neighbours;
+    bool neighbours_hang = false;
+    std::vector<std::string> brought_on;  ///< `web1:a`
+    std::set<char> once;                  ///< commits with `once` steps
 
   private:
     struct Letter {
@@ -194,6 +199,12 @@ class Bus {
             restores.push_back(name.str() + ": " + back->reason);
             out.insert(name.str());
             end(name, back->ticket, stuck.contains(name.str()) ? SwitchEnd::stuck : SwitchEnd::restored, "restored");
+        } else if (const auto* more = std::get_if<Neighbours>(&action)) {
+            brought_on.push_back(name.str() + ":" + more->rollout.commit.str().substr(0, 1));
+            if (neighbours_hang) return;
+            later(node, switch_takes, [this, name, ticket = more->ticket] {
+                feed(name, [&](Machine& m) { return m.neighbours_done(now, ticket, neighbours); });
+            });
         } else if (const auto* note = std::get_if<Note>(&action)) {
             notes.push_back(name.str() + ": " + note->text);
         } else if (std::holds_alternative<BringUp>(action)) {

@@ -31,7 +31,8 @@ Durable full_durable() {
     d.may_grant = true;
     d.seq = 9;
     d.phase = Phase::out;
-    d.claim = Claim{big_ticket, 2, rollout, OutStage::baking, 3, true, true, "because"};
+    d.claim = Claim{big_ticket, 2, rollout, OutStage::neighbours, 3, true, true, "because"};
+    d.owed = rollout.key;
     d.current = some_rollout('2');
     d.previous = some_rollout('3');
     d.interrupted = rollout.target();
