@@ -140,6 +140,7 @@ void Core::resume_after_restart() {
         return;
     }
     if (claim.stage == OutStage::neighbours) {
+        if (!app_up_) actions_.emplace_back(BringUp{});  // the machine was booted; its release was proved before
         bring_on_neighbours();
         return;
     }

@@ -55,6 +55,13 @@ TEST_CASE("chain: an agent that was killed takes its neighbours up again, withou
     CHECK(bus.switches == Strings{"web1:a"});
     CHECK(bus.restores.empty());
     CHECK(bus.running() == Strings{"a", "-", "-"});
+    // The machine was booted: its app is brought up, and nobody else goes out meanwhile.
+    bus.kill(web1);
+    bus.nodes[web1].up = false;
+    bus.start(web1);
+    bus.run(seconds(5));
+    CHECK(bus.nodes[web1].up);
+    CHECK(bus.switches == Strings{"web1:a"});
 }
 
 TEST_CASE("chain: a neighbour that says no fails the rollout; a retry brings on what is owed, and nothing twice") {
