@@ -258,10 +258,18 @@ std::vector<RolloutView> Operations::rollouts(const AppName& app, unsigned most)
     return views;
 }
 
+/// A build that has ended keeps its queue item's id; of one that runs the queue knows it.
+BuildView Operations::with_queue_id(BuildView view) const {
+    if (view.queue_id == 0 && view.running()) {
+        view.queue_id = store_.queue.first_of(view.app, view.target.key.id).value_or(0);
+    }
+    return view;
+}
+
 std::vector<BuildView> Operations::builds(const AppName& app, unsigned most) const {
     (void)config_.app(app);
     std::vector<BuildView> views;
-    for (const auto& record : store_.builds.list(app, most)) views.push_back(to_view(record));
+    for (const auto& record : store_.builds.list(app, most)) views.push_back(with_queue_id(to_view(record)));
     return views;
 }
 
@@ -270,7 +278,7 @@ BuildView Operations::build(const AppName& app, unsigned number) const {
     const auto record = store_.builds.get(app, number);
     if (!record)
         throw Error(ErrorKind::not_found, fmt::format("app '{}' has no build {} on {}", app, number, config_.self));
-    BuildView view = to_view(*record);
+    BuildView view = with_queue_id(to_view(*record));
     const auto root = engine_.paths(app).artifacts_of(number);
     std::error_code fault;
     for (fs::recursive_directory_iterator it(root, fault), end; !fault && it != end; it.increment(fault)) {

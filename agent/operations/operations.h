@@ -101,6 +101,7 @@ class Operations {
     std::string force(const AppName& app, const Caller& caller);
 
   private:
+    [[nodiscard]] BuildView with_queue_id(BuildView view) const;
     void record(const Caller& caller, const std::string& action, const AppName& app, const std::string& detail);
 
     const config::AgentConfig& config_;
