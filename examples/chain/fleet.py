@@ -49,14 +49,14 @@ def write_secret(path, text):
     return path
 
 
-def ask(host, port, method, path, token=None, body=None, timeout=5.0, tls=None):
+def ask(host, port, method, path, token=None, body=None, timeout=5.0, tls=None, headers=None):
     """One HTTP request; (status, headers by name in any case, body as bytes). AskError when there is no answer.
     `tls`: an SSLContext, for https."""
     if tls:
         connection = http.client.HTTPSConnection(host, port, timeout=timeout, context=tls)
     else:
         connection = http.client.HTTPConnection(host, port, timeout=timeout)
-    headers = {}
+    headers = dict(headers or {})
     if token:
         headers["Authorization"] = f"Bearer {token}"
     if isinstance(body, (dict, list)):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The packages of clients/package-lock.json, installed once beside the program under test."""
+"""The packages of clients/package-lock.json, installed once beside the program under test, and scripts that use them."""
 import fcntl
 import os
 import pathlib
@@ -8,6 +8,7 @@ import subprocess
 
 CLIENTS = pathlib.Path(__file__).resolve().parent / "clients"
 FILES = ("package.json", "package-lock.json")
+INSTALL_SECONDS = 240
 
 
 def node_modules():
@@ -15,12 +16,32 @@ def node_modules():
     folder = pathlib.Path(os.environ["BATON_BINARY"]).resolve().parent / "clients"
     folder.mkdir(exist_ok=True)
     with open(folder / "lock", "w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run side by side
         wanted, done = (CLIENTS / "package-lock.json").read_bytes(), folder / "done"
         if not done.exists() or done.read_bytes() != wanted:
             for name in FILES:
                 shutil.copy(CLIENTS / name, folder / name)
-            subprocess.run(["npm", "ci", "--ignore-scripts"], cwd=folder, check=True, timeout=240,
-                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            _install(folder)
             done.write_bytes(wanted)
     return folder / "node_modules"
+
+
+def _install(folder):
+    try:
+        run = subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder, text=True,
+                             timeout=INSTALL_SECONDS, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    except FileNotFoundError:
+        raise RuntimeError("npm is not installed: scripts/setup installs it") from None
+    if run.returncode != 0:
+        raise RuntimeError("npm cannot install what tests/e2e/clients/package-lock.json names; can its registry be "
+                           f"reached from here (npm config get registry)?\n{run.stdout}{run.stderr}")
+
+
+def run(script, *arguments, within=90):
+    """Runs clients/SCRIPT; the lines that it printed, one for each call that went well. AssertionError if it failed."""
+    modules = node_modules()
+    done = subprocess.run(["node", str(CLIENTS / script), *arguments], env={**os.environ, "NODE_PATH": str(modules)},
+                          capture_output=True, text=True, timeout=within, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode != 0:
+        raise AssertionError(f"{script} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+    return done.stdout.splitlines()
