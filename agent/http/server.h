@@ -37,6 +37,7 @@ struct ServerLimits {
     std::size_t connections = 512;              ///< idle ones make room first, else 503
     std::size_t connections_per_address = 256;  ///< so that one client cannot take every place
     std::size_t streams = 64;                   ///< followers at once, else 503
+    std::size_t streams_per_address = 48;       ///< so that one client's followers leave places for others'
 };
 
 struct ServerOptions {

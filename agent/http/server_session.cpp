@@ -105,16 +105,25 @@ class SinkWriter final : public Writer {
 /// A place among the followers for as long as the object lives.
 class StreamPlace {
   public:
-    explicit StreamPlace(ServerShared& shared)
-        : shared_(shared), taken_(shared.streams.fetch_add(1) < shared.options.limits.streams) {}
+    StreamPlace(ServerShared& shared, std::string address) : shared_(shared), address_(std::move(address)) {
+        const std::lock_guard lock(shared_.followers_mutex);
+        const std::size_t before = shared_.followers[address_]++;
+        taken_ = shared_.streams.fetch_add(1) < shared_.options.limits.streams &&
+                 before < shared_.options.limits.streams_per_address;
+    }
     StreamPlace(const StreamPlace&) = delete;
     StreamPlace& operator=(const StreamPlace&) = delete;
-    ~StreamPlace() { shared_.streams.fetch_sub(1); }
+    ~StreamPlace() {
+        const std::lock_guard lock(shared_.followers_mutex);
+        shared_.streams.fetch_sub(1);
+        if (--shared_.followers[address_] == 0) shared_.followers.erase(address_);
+    }
     [[nodiscard]] bool taken() const { return taken_; }
 
   private:
     ServerShared& shared_;
-    const bool taken_;
+    const std::string address_;
+    bool taken_ = false;
 };
 
 bool is_framing(std::string_view name) {
@@ -259,7 +268,7 @@ class Session final : private httplib::Server {
     }
 
     void start_stream(httplib::Response& out, const std::string& type, StreamFunction function) {
-        auto place = std::make_shared<StreamPlace>(shared_);
+        auto place = std::make_shared<StreamPlace>(shared_, remote_address_);
         if (!place->taken()) {
             Response full = shared_.refusal(503, "too many followers, try again later", reader_.target());
             full.headers.set("Retry-After", "5");

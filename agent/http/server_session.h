@@ -5,6 +5,8 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <mutex>
 #include <stop_token>
 #include <string>
 
@@ -27,7 +29,9 @@ struct ServerShared {
     std::atomic<std::uint64_t> refused_requests{0};
     std::atomic<std::uint64_t> handler_failures{0};
     std::atomic<std::uint64_t> streams{0};
-    std::atomic<std::uint64_t> body_bytes{0};  ///< held now by all sessions, beyond what each may hold anyway
+    std::mutex followers_mutex;
+    std::map<std::string, std::size_t> followers;  ///< under followers_mutex: streams by address
+    std::atomic<std::uint64_t> body_bytes{0};      ///< held now by all sessions, beyond what each may hold anyway
 
     [[nodiscard]] Response refusal(int status, std::string_view why, std::string_view target) const {
         return options.refusal ? options.refusal(status, why, target) : Response::error(status, why);

@@ -52,11 +52,14 @@ std::string standard_key(const std::string& secret) {
 
 bool standard_fits(const HeaderList& headers, std::string_view body, const Secrets& secrets, WallTime now) {
     constexpr std::int64_t most_skew_s = 300;
+    constexpr std::int64_t latest_s = 253'402'300'800;  // the year 10000: beyond it differences overflow
     const std::string id = headers.get("webhook-id");
     const std::string stamp = headers.get("webhook-timestamp");
     std::int64_t sent_s = 0;
     const auto [end, fault] = std::from_chars(stamp.data(), stamp.data() + stamp.size(), sent_s);
-    if (id.empty() || fault != std::errc{} || end != stamp.data() + stamp.size() || sent_s < 0) return false;
+    if (id.empty() || fault != std::errc{} || end != stamp.data() + stamp.size() || sent_s < 0 || sent_s > latest_s) {
+        return false;
+    }
     const std::int64_t now_s = to_epoch_ms(now) / 1000;
     if (sent_s > now_s + most_skew_s || sent_s < now_s - most_skew_s) {
         throw Error(ErrorKind::unauthorized,

@@ -21,7 +21,7 @@ def haproxy_config(example, home, front, hosts, ports):
     text = _placed((EXAMPLES / "haproxy" / example).read_text(encoding="utf-8"), front, hosts, ports)
     text = text.replace("/run/haproxy/", f"{home}/").replace("/var/lib/haproxy/", f"{home}/")
     if "stats socket" not in text:
-        text = _replaced(text, "global\n", f"global\n    stats socket {home}/admin.sock mode 600 level admin\n")
+        text = replaced(text, "global\n", f"global\n    stats socket {home}/admin.sock mode 600 level admin\n")
     return text + STATS.format(front=front, port=ports["stats"])
 
 
@@ -34,7 +34,7 @@ def nginx_config(example, home, front, hosts, ports, user_line):
     text = text.replace("/run/", f"{home}/").replace("/var/log/nginx/", f"{home}/")
     parts = ("client_body", "fastcgi", "proxy", "uwsgi", "scgi")
     temporary = "".join(f"    {part}_temp_path {home}/{part};\n" for part in parts)
-    text = _replaced(text, "http {\n", "http {\n" + temporary)
+    text = replaced(text, "http {\n", "http {\n" + temporary)
     return f"daemon off;\n{user_line}\n" + text
 
 
@@ -60,7 +60,7 @@ def traffic_config(example, directory, front, ports):
 def flag_location(directory, name):
     """node-flag.conf for one node."""
     text = (EXAMPLES / "nginx" / "node-flag.conf").read_text(encoding="utf-8")
-    return _replaced(text, f"{PLACE_OF_THE_AGENTS}/web1/", f"{directory}/{name}/")
+    return replaced(text, f"{PLACE_OF_THE_AGENTS}/web1/", f"{directory}/{name}/")
 
 
 def save_state(home):
@@ -84,7 +84,8 @@ def _placed(text, front, hosts, ports):
     return text
 
 
-def _replaced(text, old, new):
+def replaced(text, old, new):
+    """The text with the first `old` made `new`; RuntimeError when there is none."""
     if old not in text:
         raise RuntimeError(f"the example does not hold {old!r}")
     return text.replace(old, new, 1)

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""The surroundings of a chain on one machine: a Redis, an nginx for each node, a load balancer in front, and a repository
-with the shop in it. All of it below one directory, as the invoking user; no system service is touched.
+"""The surroundings of a chain on one machine: a Redis, an nginx for each node, a load balancer in front, and a
+repository with the shop in it. All of it below one directory, as the invoking user; no system service is touched.
 
     lab.py start DIRECTORY [--haproxy none|check|readiness|agent]
     lab.py stop DIRECTORY
@@ -43,7 +43,7 @@ PORTS = {"front": FRONT_PORT, "stats": STATS_PORT, "runtime": RUNTIME_PORT}
 
 class Lab:
     """`network` are the first three numbers of the addresses: nodes get .11, .12, …; the load balancer and Redis .10,
-    or Redis another one. `inside(where)` is what a command begins with to run on a node, on "balancer" or on "redis"."""
+    or Redis another one. `inside(where)` is what a command begins with to run on a node, "balancer" or "redis"."""
 
     def __init__(self, directory, network="127.0.0", names=("web1", "web2", "web3"), redis=None,
                  inside=lambda where: []):
@@ -79,7 +79,8 @@ class Lab:
         home = self._home("redis")
         # Not saved by a timer: the lab's data lives as long as the lab.
         self._spawn("redis", ["redis-server", "--bind", self.redis_host, "--port", str(REDIS_PORT), "--dir", str(home),
-                              "--save", "", "--appendonly", "no", "--protected-mode", "no"], self.redis_host, REDIS_PORT)
+                              "--save", "", "--appendonly", "no", "--protected-mode", "no"],
+                    self.redis_host, REDIS_PORT)
 
     def start_node(self, name):
         """What a VM has besides the agent: the web server, and the node's own settings of the shop."""
@@ -98,11 +99,13 @@ class Lab:
         self._spawn(f"{name}-nginx", [_program("nginx"), "-e", str(run / "nginx.error.log"), "-p", str(run),
                                       "-c", str(config)], host, WEB_PORT, name)
 
-    def start_haproxy(self, example):
-        """HAProxy as a file of examples/haproxy says."""
+    def start_haproxy(self, example, edits=()):
+        """HAProxy as a file of examples/haproxy says; `edits` are pairs of a text in it and another one."""
         config = self._home("balancer") / "haproxy.cfg"
-        config.write_text(balancer.haproxy_config(example, config.parent, self.front, self.hosts, PORTS),
-                          encoding="utf-8")
+        text = balancer.haproxy_config(example, config.parent, self.front, self.hosts, PORTS)
+        for old, new in edits:
+            text = balancer.replaced(text, old, new)
+        config.write_text(text, encoding="utf-8")
         # A master and its worker, as Debian's unit runs it: such a HAProxy can be reloaded.
         self._spawn("balancer", [_program("haproxy"), "-W", "-f", str(config)], self.front, FRONT_PORT)
 

@@ -84,9 +84,11 @@ class PageTest(unittest.TestCase):
     def test_the_scripts_that_the_readme_names_know_the_options(self):
         page = README.read_text(encoding="utf-8")
         texts = {"demo": (ROOT / "examples/django-shop/demo.py").read_text(encoding="utf-8")}
+        texts["lab"] = (ROOT / "tests/e2e/zero_downtime/__main__.py").read_text(encoding="utf-8")
         for name in ("test", "setup"):
             texts[name] = (ROOT / "scripts" / name).read_text(encoding="utf-8")
-        for name, option in (("demo", "--keep"), ("demo", "--haproxy"), ("test", "--quick"), ("setup", "--list")):
+        for name, option in (("demo", "--keep"), ("demo", "--haproxy"), ("test", "--quick"), ("setup", "--list"),
+                             ("lab", "--faults"), ("lab", "--latency")):
             self.assertIn(option, page)
             self.assertIn(option, texts[name])
         for script in re.findall(r"scripts/[a-z-]+", page):
@@ -128,7 +130,8 @@ class PageTest(unittest.TestCase):
                 file.write_text((ROOT / "examples/chain/agent.yaml").read_text(encoding="utf-8") + text, encoding="utf-8")
                 done = baton("check-config", str(file))
                 self.assertEqual((done.returncode, done.stderr), (0, ""), str(example))
-        self.assertEqual(methods, {"haproxy_agent", "haproxy_socket", "readiness", "refuse", "file", "command"})
+        self.assertEqual(methods, {"none", "haproxy_agent", "haproxy_socket", "readiness", "refuse", "file",
+                                   "command"})
 
     def test_the_unit_runs_the_agent_as_the_readme_says(self):
         unit = configparser.RawConfigParser(strict=True)

@@ -110,9 +110,6 @@ class ShopTest(unittest.TestCase):
     def test_no_request_fails_behind_haproxy_that_asks_the_agents(self):
         self.rollout_under_load("agent")
 
-    def test_no_request_fails_behind_haproxy_that_checks_readiness(self):
-        self.rollout_under_load("readiness")
-
     def test_the_demo_shows_a_commit_walking_the_chain_and_one_that_stops(self):
         network = free_network(PORTS)
         environment = {**os.environ, "BATON_BINARY": binary()}

@@ -264,14 +264,15 @@ TEST_CASE("jenkins model: actions carry parameters, causes, the commit and tests
     build.tests = operations::TestsView{42, 1, 2, 1.5, {}};
     build.message = "stopped by ann";
     ServerView server = server_with({build});
-    server.jobs.front().parameters = {{"FAST", config::Parameter::Type::boolean, "", "", {}},
-                                      {"KEY", config::Parameter::Type::password, "", "", {}}};
+    server.jobs.front().parameters = {{"KEY", config::Parameter::Type::password, "", "", {}},
+                                      {"FAST", config::Parameter::Type::boolean, "", "", {}}};
     const Json actions = whole(build_page(server, server.jobs.front(), build))["actions"];
     REQUIRE(actions.size() == 6);
     CHECK(actions[0]["_class"] == "hudson.model.ParametersAction");
-    CHECK(actions[0]["parameters"][0]["value"] == "main");
+    // In the order in which they are declared; what is declared no longer comes last.
+    CHECK(actions[0]["parameters"][0] == Json({{"_class", "hudson.model.PasswordParameterValue"}, {"name", "KEY"}}));
     CHECK(actions[0]["parameters"][1]["value"] == true);
-    CHECK(actions[0]["parameters"][2] == Json({{"_class", "hudson.model.PasswordParameterValue"}, {"name", "KEY"}}));
+    CHECK(actions[0]["parameters"][2]["value"] == "main");
     CHECK(actions[1]["causes"][0] == Json({{"_class", "hudson.model.Cause$UserIdCause"},
                                            {"shortDescription", "Started by user ann"},
                                            {"userId", "ann"},

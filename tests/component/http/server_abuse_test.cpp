@@ -214,6 +214,7 @@ TEST_CASE("server: idle connections make room for new ones") {
 TEST_CASE("server: followers have a limit of their own, and ordinary requests go on beside them") {
     ServerOptions options;
     options.limits.streams = 3;
+    options.limits.streams_per_address = 2;
     Server server(options, [](Request&& request) {
         if (request.target != "/events") return Response::text("pong");
         return Response::events([](Writer& out) {
@@ -223,12 +224,22 @@ TEST_CASE("server: followers have a limit of their own, and ordinary requests go
     });
     server.start();
     std::vector<std::unique_ptr<RawClient>> followers;
-    for (int i = 0; i < 3; ++i) {
-        followers.push_back(std::make_unique<RawClient>(server.port()));
-        followers.back()->send("GET /events HTTP/1.1\r\nHost: h\r\n\r\n");
+    constexpr std::string_view follow = "GET /events HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    const auto status_from = [&](const std::string& address) {
+        RawClient client(server.port(), address);
+        client.send(follow);
+        return status_in(client.read_response(500ms));
+    };
+    const auto add_from = [&](const std::string& address) {
+        followers.push_back(std::make_unique<RawClient>(server.port(), address));
+        followers.back()->send(follow);
         REQUIRE(followers.back()->read_until("data: 1"));
-    }
-    CHECK(status_in(ask(server.port(), "GET /events HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")) == 503);
+    };
+    add_from("127.0.0.1");
+    add_from("127.0.0.1");
+    CHECK(status_from("127.0.0.1") == 503);
+    add_from("127.0.0.2");
+    CHECK(status_from("127.0.0.3") == 503);
     CHECK(status_in(ask(server.port(), plain_get)) == 200);
     followers.clear();
     CHECK(test::eventually([&] { return server.counters().streams_now == 0; }));

@@ -79,6 +79,7 @@ TEST_CASE("webhook: Standard Webhooks hold within five minutes, with one of seve
     CHECK(refused(headers(good), body + " ", {key}));
     CHECK(refused(headers(good, "1614265331"), body, {key}));
     CHECK(refused(headers(good, "soon"), body, {key}));
+    CHECK(refused(headers(good, "1614265339999999990"), body, {key}));
     CHECK(refused(headers("v1,"), body, {key}));
 }
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Things that go wrong in mid-rollout while users are at the shop. Each function makes one of them happen and leaves the
-chain whole again; what users lost meanwhile is counted by who called it."""
+"""Things that go wrong in mid-rollout while users are at the shop. Each function makes one of them happen and leaves
+the chain whole again; what users lost meanwhile is counted by who called it."""
 import dataclasses
 import os
 import select
@@ -54,8 +54,8 @@ def balancer_reloaded(world):
 
 
 def balancer_reloaded_without_its_state(world):
-    """The same as an operator who does not know of the state file does it: the new HAProxy takes every node for up until
-    it has asked."""
+    """The same as an operator who does not know of the state file does it: the new HAProxy takes every node for up
+    until it has asked."""
     _reloaded(world, keep_state=False)
 
 
@@ -83,8 +83,8 @@ def balancer_restarted(world):
 
 
 def node_dies_in_mid_switch(world):
-    """Every process of web2 dies while its app is down: agent, web server and all. Nobody else goes out of service until
-    it is back; then the rollout goes on."""
+    """Every process of web2 dies while its app is down: agent, web server and all. Nobody else goes out of service
+    until it is back; then the rollout goes on."""
     commit = world.commit()
     gate = world.close_gate("down", "web2")
     world.start_rollout(commit)
@@ -125,7 +125,9 @@ class Outcome:
     trouble: str = ""
 
     def kept_promise(self):
-        return not (self.trouble or self.twice or self.back) and bool(self.requests) and not (self.promise and self.failed)
+        if self.trouble or self.twice or self.back or not self.requests:
+            return False
+        return not (self.promise and self.failed)
 
 
 def run(binary, name, method="haproxy_agent", rate=200):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The ways of deploying that the lab knows: which load balancer, how a node leaves it, how it restarts."""
+"""The ways of deploying that the lab knows: which load balancer, how a node leaves it, how its app is restarted."""
 import dataclasses
 
 
@@ -9,15 +9,27 @@ class Method:
     balancer: str       # haproxy or nginx
     example: str        # its file in examples/haproxy or examples/nginx
     traffic: str = ""   # a file of examples/chain/traffic, without its ending
-    strategy: str = "stop_start"
     loses: bool = False     # requests are lost: no promise is made
     isolated: bool = False  # needs machines with a network of their own
-    # The load balancer's own checks as the ledger wants them told: what ends an exposure that nobody announced.
-    checks: str = ""
+    edits: tuple = ()       # of the example's text
+    killed: bool = False    # the app is killed and stays away for seconds, instead of ending what it has
+    # What the ledger has to be told of the load balancer: its checks end an exposure that nobody announced.
+    assumed: str = ""
+    retried: float = 0.0    # part of the failed requests that is sent to another node; a term of `assumed` too
 
+
+CHECKS = "check_ms=500&check_fast_ms=250&fall=2"
+RETRY_GET = ("    retry-on conn-failure\n",
+             "    retry-on conn-failure 502 503\n    http-request disable-l7-retry unless METH_GET\n")
 
 ALL = (
-    Method("none", "haproxy", "check.cfg", loses=True, checks="check_ms=500&check_fast_ms=250&fall=2"),
+    Method("none", "haproxy", "check.cfg", "none", loses=True, assumed=CHECKS),
+    # Outages with sharp borders, for holding the ledger's formula against a count.
+    Method("killed", "haproxy", "check.cfg", "none", loses=True, killed=True, assumed=CHECKS),
+    Method("killed_retried", "haproxy", "check.cfg", "none", loses=True, killed=True, edits=(RETRY_GET,),
+           assumed=CHECKS, retried=0.9),
+    Method("killed_leastconn", "haproxy", "check.cfg", "none", loses=True, killed=True,
+           edits=(("balance roundrobin", "balance leastconn"),), assumed=CHECKS + "&dark_share=0.8"),
     Method("haproxy_agent", "haproxy", "agent-check.cfg", "haproxy_agent"),
     Method("readiness", "haproxy", "readiness.cfg", "readiness"),
     Method("readiness_404", "haproxy", "readiness-404.cfg", "readiness_404"),
@@ -27,6 +39,6 @@ ALL = (
     Method("refuse_nginx", "nginx", "load-balancer.conf", "refuse", isolated=True),
     Method("file", "haproxy", "file.cfg", "file"),
     Method("command_nginx", "nginx", "upstream.conf", "command"),
-    Method("none_nginx", "nginx", "load-balancer.conf", loses=True),
+    Method("none_nginx", "nginx", "load-balancer.conf", "none", loses=True),
 )
 BY_NAME = {method.name: method for method in ALL}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Where the lab's machines are: a network namespace each, joined by a bridge; or loopback addresses where namespaces are
-not allowed."""
+"""Where the lab's machines are: a network namespace each, joined by a bridge; or loopback addresses where namespaces
+are not allowed."""
 import ctypes
 import os
 import subprocess
@@ -9,6 +9,7 @@ import sys
 from harness import free_network
 
 CLONE_NEWNET = 0x40000000
+WITH_US = ["setpriv", "--pdeathsig", "TERM", "--"]
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -40,7 +41,7 @@ class Loopback:
         self.redis = f"{self.prefix}.10"
 
     def inside(self, _):
-        return []
+        return WITH_US
 
     def processes(self, _):
         raise Unavailable("nobody knows here which process belongs to which machine")
@@ -50,9 +51,9 @@ class Loopback:
 
 
 class Namespaces:
-    """Each machine's namespace lives as long as a sleeping process in it, which ends with this one. The thread that makes
-    this, and all that it starts, are the client: in a namespace of their own as well, with the bridge in it. So nothing
-    outside is touched, and no names are taken."""
+    """Each machine's namespace lives as long as a sleeping process in it, which ends with this one. The thread that
+    makes this, and all that it starts, are the client: in a namespace of their own as well, with the bridge in it. So
+    nothing outside is touched, and no names are taken."""
 
     isolated = True
     prefix = "10.77.0"
@@ -90,8 +91,9 @@ class Namespaces:
              f"{enter} ip link set eth0 up")
 
     def inside(self, name):
-        """What a command begins with to run there. The program replaces it: its pid is the one that was started."""
-        return ["nsenter", f"--net=/proc/{self._holders[name].pid}/ns/net", "--"]
+        """What a command begins with to run there. The program replaces it: its pid is the one that was started. It
+        ends with the thread that started it, so that a lab that was killed leaves nobody behind."""
+        return [*WITH_US, "nsenter", f"--net=/proc/{self._holders[name].pid}/ns/net", "--"]
 
     def processes(self, name):
         """The pids that live on a machine, as when its power is cut; without what holds the machine itself."""

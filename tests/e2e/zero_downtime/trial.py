@@ -93,8 +93,11 @@ def account_for(result, users, world):
 
 def read_ledger(result, world, since, switches):
     """What the agents say that it cost; what the ledger expects beside what was counted."""
+    method = world.method
+    terms = "&".join(filter(None, (f"rate={result.rate:.3f}&retried={method.retried}", method.assumed)))
+
     def complete():
-        view = world.ledger(since, world.method.checks)
+        view = world.ledger(since, terms)
         return view if len(view["rows"]) >= switches else None
     view = wait_until(complete, LEDGER_SECONDS, lambda: f"{switches} switches are in the ledger: {world.ledger(since)}")
     for name in NODES:
@@ -102,7 +105,9 @@ def read_ledger(result, world, since, switches):
         result.out_s[name] = round(statistics.mean(row["out_ms"] for row in rows) / 1000, 2)
         result.dark_s[name] = round(statistics.mean(row["dark_ms"] for row in rows) / 1000, 2)
     result.ledger_kinds = dict(collections.Counter(row["kind"] for row in view["rows"]))
-    result.predicted = round(view["sum"]["visible_ms"] / 1000 * result.rate, 1)
+    # What a stop found in flight is finished by a server that ends in peace, and lost by one that is killed.
+    cut = view["sum"]["cut"] * (1 - method.retried) if method.killed else 0
+    result.predicted = round(view["sum"]["expected_failed"] + cut, 1)
 
 
 def latencies(records):

@@ -7,7 +7,7 @@ import subprocess
 from fleet import wait_until
 from load import Readings
 
-from zero_downtime import E2E
+from zero_downtime import E2E, network
 
 START_SECONDS = 20
 # Answers that are due when the load ends: the slowest request, its time-out and a busy machine.
@@ -20,8 +20,9 @@ class Users(Readings):
     def __init__(self, url, records, rate, post=0.1, slow=0.05, kept=0.3):
         super().__init__()
         self._records_file = records
-        self._command = ["/usr/bin/python3", "-B", str(E2E / "load.py"), url, "--rate", str(rate), "--seconds", "3600",
-                         "--post", str(post), "--slow", str(slow), "--kept", str(kept), "--records", str(records)]
+        self._command = [*network.WITH_US, "/usr/bin/python3", "-B", str(E2E / "load.py"), url, "--rate", str(rate),
+                         "--seconds", "3600", "--post", str(post), "--slow", str(slow), "--kept", str(kept),
+                         "--records", str(records)]
         self._process = None
 
     def __enter__(self):

@@ -25,6 +25,9 @@ ENDED = ("succeeded", "halted", "held")
 # Enough of the shop's tests to be a test stage; a rollout of the lab is about what comes after it.
 FEW_TESTS = "shop.tests.test_money shop.tests.test_tax"
 FEW = 40
+# All processes of the server at once, and then nothing for longer than any load balancer here needs to notice: an
+# outage with sharp borders, as when a machine dies.
+KILL = "kill -s KILL -- -$(cut -d' ' -f1 $(dirname $BATON_CURRENT_DIR)/shared/run/uwsgi.pid) && sleep 3"
 AGENT_YAML = ROOT / "examples" / "chain" / "agent.yaml"
 
 
@@ -98,7 +101,7 @@ class World:
 
     def start_balancer(self):
         if self.method.balancer == "haproxy":
-            self.lab.start_haproxy(self.method.example)
+            self.lab.start_haproxy(self.method.example, self.method.edits)
         else:
             self.lab.start_nginx(self.method.example)
 
@@ -112,6 +115,8 @@ class World:
         text = file.read_text(encoding="utf-8")
         text = _replaced(text, "run: python3 manage.py test\n", f"run: python3 manage.py test {FEW_TESTS}\n")
         text = _replaced(text, "min_tests: 800", f"min_tests: {FEW}")
+        if self.method.killed:
+            text = _replaced(text, "  restart:\n", f"  stop:\n    - run: {KILL}\n  restart:\n")
         if self._gated:
             wait = "while [ -e {0}.$NODE_NAME ]; do touch {0}.$NODE_NAME.reached; sleep 0.05; done"
             stop = [wait.format(self._gates / "drained"), "/usr/bin/python3 -I deploy/restart.py stop",
@@ -155,7 +160,8 @@ class World:
         self.start_rollout(commit, node)
         rollout = self.wait_for_end(commit, node)
         if rollout["state"] != expect:
-            raise RuntimeError(f"the rollout of {commit[:8]} is {rollout['state']}: {rollout['reason']}\n{self.report()}")
+            raise RuntimeError(f"the rollout of {commit[:8]} is {rollout['state']}: {rollout['reason']}\n"
+                               + self.report())
         return time.monotonic() - began
 
     # --- gates ---
@@ -211,7 +217,7 @@ class World:
         return {name: int(times) for name, times in json.loads(done.stdout).items()}
 
     def ledger(self, since, checks=""):
-        """The ledger since a wall time, as the first node's agent adds it up under what the load balancer is known to do."""
+        """The ledger since a wall time, as the first node's agent adds it up with these further arguments."""
         target = f"/api/v1/ledger?app=shop&since_ms={int(since * 1000)}"
         return self.fleet["web1"].get(target + ("&" + checks if checks else ""))
 
