@@ -66,8 +66,18 @@ AppDriver::AppDriver(DriverContext context)
       runner_(RunnerContext{context_.config, context_.app, context_.store, context_.clock, context_.slots, *this,
                             context_.service, [this](const CommitId& commit) { return fetch_from_peers(commit); }}) {
     catching_up_ = context_.fresh_start && context_.config.agents() > 1;
-    // From the first request on: the app may be up, and with an old release.
+    // From the first request on, and before the first look: an agent that was killed while its node was out must not
+    // put it back by a guess. The app may be down, or up with an old release.
+    context_.service.set_healthy(false);
     context_.service.set_held_back(catching_up_);
+    auto& flags = context_.store.flags;
+    left_ = flags.has(context_.app.name, store::flag::left);
+    if (catching_up_) note_left();
+    if (switching() || flags.has(context_.app.name, store::flag::drained)) {
+        context_.service.set_mode(build::ServiceMode::draining);
+    } else if (left_ && !catching_up_) {
+        context_.service.set_mode(build::ServiceMode::rejoining);
+    }
 }
 
 // --- into the machine ---
@@ -77,9 +87,6 @@ void AppDriver::start(bool app_up) {
     app_up_ = app_up;
     started_ = now();
     judge_service();
-    if (switching() || context_.store.flags.has(context_.app.name, store::flag::drained)) {
-        context_.service.set_mode(build::ServiceMode::draining);
-    }
     // What the store must not lose is there before the first message goes out, a fresh incarnation above all.
     unstored_ = true;
     apply(machine_.start(now(), app_up));
@@ -105,6 +112,7 @@ void AppDriver::tick() {
     if (now() >= next_settle_) {
         next_settle_ = now() + settle_every;
         settle_records();
+        settle_rejoin();
         progress_.say_again(machine_.durable().current, machine_.view(now()).newest);
         if (machine_.durable().owed.empty()) progress_.note_neighbours(machine_.durable().current);
     }
@@ -150,10 +158,34 @@ void AppDriver::health(bool app_up) {
 void AppDriver::set_drained(bool drained) {
     if (drained) {
         context_.store.flags.set(context_.app.name, store::flag::drained, "yes");
+        note_left();
         context_.service.set_mode(build::ServiceMode::draining);
     } else if (context_.store.flags.erase(context_.app.name, store::flag::drained) && !switching()) {
         context_.service.set_mode(build::ServiceMode::rejoining);
     }
+}
+
+void AppDriver::note_left() {
+    if (!left_) context_.store.flags.set(context_.app.name, store::flag::left, "yes");
+    left_ = true;
+}
+
+void AppDriver::settle_rejoin() {
+    auto& service = context_.service;
+    const auto& traffic = context_.config.traffic_of(context_.app);
+    if (runner_.switching()) return;  // its own stages wait for the load balancer
+    if (service.mode() == build::ServiceMode::rejoining) {
+        const bool readiness = traffic.method == config::TrafficMethod::readiness;
+        const bool polled = readiness || traffic.method == config::TrafficMethod::haproxy_agent;
+        const auto source = readiness ? build::PollSource::readiness : build::PollSource::agent_check;
+        if (polled && !service.wait_for_polls(source, traffic.load_balancers, traffic.acknowledged_polls, 0ms, {}))
+            return;
+        // From now on nothing of ours is said that would end an operator's own drain.
+        service.set_mode(build::ServiceMode::serving);
+    }
+    if (!left_ || catching_up_ || service.mode() != build::ServiceMode::serving) return;
+    context_.store.flags.erase(context_.app.name, store::flag::left);
+    left_ = false;
 }
 
 Snapshot AppDriver::snapshot() const {

@@ -93,6 +93,11 @@ class AppDriver final : private RunnerEvents {
     void note_waiting();
     /// Ends the records of builds that nobody works on or wants any more: what a crash or a late cancel left behind.
     void settle_records();
+    /// The load balancer is told that this node is out, by other ways than a switch, and has to be told of the end of
+    /// it also by another agent process.
+    void note_left();
+    /// Ends `rejoining` once every load balancer has heard it.
+    void settle_rejoin();
     [[nodiscard]] bool listening() const;
     [[nodiscard]] bool bringing_on() const;
     [[nodiscard]] StewardEvents steward_events();
@@ -112,6 +117,7 @@ class AppDriver final : private RunnerEvents {
     std::string waits_for_;  ///< as last noted in the build's record
     bool app_up_ = true;
     bool begun_ = false;  ///< start() was called
+    bool left_ = false;   ///< note_left(), and not yet settled; as in the store
     Instant next_settle_{};
     bool catching_up_ = false;  ///< came back from the dead: does not serve before it has the fleet's release
     Instant started_{};

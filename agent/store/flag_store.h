@@ -17,6 +17,7 @@ namespace baton::store {
 namespace flag {
 inline constexpr std::string_view disabled = "disabled";
 inline constexpr std::string_view drained = "drained";
+inline constexpr std::string_view left = "left";
 inline constexpr std::string_view frozen = "frozen";
 inline constexpr std::string_view polled_tip = "polled_tip";
 inline constexpr std::string_view bad_commit = "bad_commit:";
