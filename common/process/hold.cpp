@@ -57,7 +57,7 @@ std::vector<std::string> holder_argv(const HoldOrder& order) {
     // After an upgrade the file that this agent was started from is gone, and the new one is in its place.
     constexpr std::string_view deleted = " (deleted)";
     if (own.ends_with(deleted)) own.resize(own.size() - deleted.size());
-    return {systemd_run, "--scope", "--quiet", "--collect", "--property=OOMPolicy=continue", own, hold_argument, file};
+    return {systemd_run, "--scope", "--quiet", "--collect", own, hold_argument, file};
 }
 
 /// Where the holder was killed: the process itself, then all that descends from it.
