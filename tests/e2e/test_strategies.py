@@ -21,7 +21,6 @@ SOCKET_PORT, BLUE_PORT, GREEN_PORT = 8000, 9001, 9002
 
 CONFIG = """\
 state_dir: {directory}/web1/state
-build_priority: normal
 chain:
   nodes:
     - {{name: web1, address: "{host}:{port}"}}
