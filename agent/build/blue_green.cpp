@@ -2,7 +2,6 @@
 // blue_green: each release on a port of its own, and the web server told which of the two it is.
 #include <fmt/format.h>
 
-#include "agent/build/health.h"
 #include "agent/build/proof.h"
 #include "agent/build/side_by_side.h"
 #include "agent/build/traffic.h"
@@ -42,10 +41,6 @@ class BlueGreen final : public SideBySide {
         prove_at(tools(), what, front_of(what), ProofOf::one_answer);
         if (others.empty()) return;
         const auto& traffic = tools().spec.agent->traffic_of(*tools().spec.app);
-        // The web server's workers from before the reload take a moment to go: until then their next request may come
-        // here, though there is none at this instant.
-        tools().listener.waits_for(fmt::format("{} for the web server to turn round", baton::to_text(traffic.settle)));
-        pause_for(traffic.settle, {});
         for (const auto& one : others) drain(traffic, one, upstream_text(what, one.port));
         tools().listener.waits_for("");
     }
@@ -74,11 +69,10 @@ class BlueGreen final : public SideBySide {
         upstream_.note_told(text);
     }
 
-    void drain(config::Traffic traffic, const Instance& one, const std::string& text) {
-        traffic.in_flight_port = static_cast<std::uint16_t>(one.port);
-        traffic.in_flight_host = host_before(text, one.port);
-        tools().listener.waits_for(fmt::format("requests in flight at {}", to_text(one.colour)));
-        const auto left = wait_for_requests(traffic, {});
+    void drain(const config::Traffic& traffic, const Instance& one, const std::string& text) {
+        tools().listener.waits_for(fmt::format("the web server to leave {}", to_text(one.colour)));
+        const auto left =
+            wait_until_deserted(traffic, static_cast<std::uint16_t>(one.port), host_before(text, one.port));
         if (left == 0) return;
         tools().meter.cut(left);
         tools().log.line(fmt::format("{} requests are still in flight at {} after {}: it is stopped all the same", left,

@@ -2,6 +2,7 @@
 // Requests in flight.
 #include "agent/build/in_flight.h"
 
+#include <algorithm>
 #include <arpa/inet.h>
 #include <array>
 #include <cstring>
@@ -57,13 +58,16 @@ std::string read_table(const char* path) {
     return {std::istreambuf_iterator<char>(file), {}};
 }
 
-}  // namespace
+struct Connection {
+    std::string_view local;
+    std::string_view remote;
+    std::string_view state;
+};
 
-unsigned count_established(std::string_view table, std::uint16_t port, std::string_view host_hex_text) {
-    constexpr std::string_view established = "01";
-    const auto port_hex = fmt::format("{:04X}", port);
-    unsigned count = 0;
-    std::size_t at = table.find('\n');  // the first line names the columns
+/// Each line of such a table but the first, which names the columns.
+template <class Call>
+void each_connection(std::string_view table, Call&& call) {
+    std::size_t at = table.find('\n');
     while (at != std::string_view::npos) {
         const auto end = table.find('\n', at + 1);
         const auto line = table.substr(at + 1, end == std::string_view::npos ? end : end - at - 1);
@@ -77,12 +81,43 @@ unsigned count_established(std::string_view table, std::uint16_t port, std::stri
             fields[field++] = line.substr(from, to - from);
             from = to;
         }
-        const auto colon = fields[1].rfind(':');
-        if (field < fields.size() || colon == std::string_view::npos || fields[3] != established) continue;
-        if (fields[1].substr(colon + 1) != port_hex) continue;
-        if (host_hex_text.empty() || fields[1].substr(0, colon) == host_hex_text) ++count;
+        if (field == fields.size()) call(Connection{fields[1], fields[2], fields[3]});
     }
+}
+
+bool is_at(std::string_view end, std::uint16_t port, std::string_view host_hex_text) {
+    const auto colon = end.rfind(':');
+    if (colon == std::string_view::npos || end.substr(colon + 1) != fmt::format("{:04X}", port)) return false;
+    return host_hex_text.empty() || end.substr(0, colon) == host_hex_text;
+}
+
+}  // namespace
+
+unsigned count_established(std::string_view table, std::uint16_t port, std::string_view host_hex_text) {
+    constexpr std::string_view established = "01";
+    unsigned count = 0;
+    each_connection(table, [&](const Connection& one) {
+        if (one.state == established && is_at(one.local, port, host_hex_text)) ++count;
+    });
     return count;
+}
+
+std::set<std::string> connections_at(std::uint16_t port, const std::string& host) {
+    constexpr std::string_view listening = "0A";
+    std::set<std::string> found;
+    const auto collect = [&](const std::string& table, std::string_view hex) {
+        each_connection(table, [&](const Connection& one) {
+            if (one.state == listening) return;
+            if (!is_at(one.local, port, hex) && !is_at(one.remote, port, hex)) return;
+            // Both ends of one connection, seen from either, are the same text.
+            const auto [low, high] = std::minmax(one.local, one.remote);
+            found.insert(fmt::format("{} {}", low, high));
+        });
+    };
+    const auto hex = host.empty() ? HostHex{} : host_hex(host);
+    if (host.empty() || !hex.v4.empty()) collect(read_table("/proc/net/tcp"), hex.v4);
+    collect(read_table("/proc/net/tcp6"), hex.v6);
+    return found;
 }
 
 unsigned requests_in_flight(std::uint16_t port, const std::string& host) {

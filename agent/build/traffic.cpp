@@ -2,6 +2,7 @@
 // How this node leaves the load balancer and comes back: the choice, and the ways that need no other program.
 #include "agent/build/traffic.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 #include "agent/build/health.h"
@@ -97,6 +98,24 @@ unsigned wait_for_requests(const config::Traffic& traffic, const std::stop_token
         if (quiet >= 2) return 0;
         if (left > 0 && clock.now() >= deadline) return left;
         pause_for(between_looks, stop);
+    }
+}
+
+unsigned wait_until_deserted(const config::Traffic& traffic, std::uint16_t port, const std::string& host) {
+    const SystemClock clock;
+    auto quiet_since = clock.now();
+    const auto deadline = quiet_since + traffic.settle + traffic.drain_timeout;
+    auto known = connections_at(port, host);
+    while (true) {
+        pause_for(between_looks, {});
+        auto there = connections_at(port, host);
+        const auto left = requests_in_flight(port, host);
+        const bool used = left > 0 || !std::ranges::includes(known, there);
+        const auto now = clock.now();
+        if (used) quiet_since = now;
+        if (now - quiet_since >= traffic.settle) return 0;
+        if (now >= deadline) return left;
+        known = std::move(there);
     }
 }
 

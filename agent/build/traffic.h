@@ -40,4 +40,9 @@ class Traffic {
 /// how many were left after drain_timeout. 0 at once where the configuration names no port.
 [[nodiscard]] unsigned wait_for_requests(const config::Traffic& traffic, const std::stop_token& stop);
 
+/// Waits until nobody has connected to the port for `settle`, and nobody is connected. For a port that a web server was
+/// told to leave: its workers of before the telling go by themselves, at a time that nobody is told. Returns how many
+/// were connected at last, after `settle` and drain_timeout.
+[[nodiscard]] unsigned wait_until_deserted(const config::Traffic& traffic, std::uint16_t port, const std::string& host);
+
 }  // namespace baton::build

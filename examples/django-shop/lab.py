@@ -90,11 +90,15 @@ class Lab:
         (shared / "node.env").write_text(
             f"# Settings of this node, not of a release.\nSHOP_FASTCGI={host}:{FASTCGI_PORT}\n"
             f"SHOP_REDIS_URL={self.redis_url}\n", encoding="utf-8")
+        # Written once: where the agent changes it, what it has written is true.
+        upstream = shared / "upstream.conf"
+        if not upstream.exists():
+            upstream.write_text(f"server {host}:{FASTCGI_PORT};\n", encoding="utf-8")
         run = self._home(f"{name}-nginx")
         template = string.Template((APP / "deploy" / "nginx.conf").read_text(encoding="utf-8"))
         config = run / "nginx.conf"
         config.write_text(template.substitute(
-            user_line=_user_line(), run=run, address=host, port=WEB_PORT, fastcgi=f"{host}:{FASTCGI_PORT}",
+            user_line=_user_line(), run=run, shared=shared, address=host, port=WEB_PORT,
             flag=balancer.flag_location(self.directory, name)), encoding="utf-8")
         self._spawn(f"{name}-nginx", [_program("nginx"), "-e", str(run / "nginx.error.log"), "-p", str(run),
                                       "-c", str(config)], host, WEB_PORT, name)

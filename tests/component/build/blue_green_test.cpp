@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: MIT
 // blue_green with a real nginx and gunicorn: the recipe of examples/strategies under users who never rest.
+#include <Poco/Net/ServerSocket.h>
+#include <Poco/Net/StreamSocket.h>
 #include <catch2/catch.hpp>
 #include <fmt/format.h>
 #include <thread>
 
 #include "agent/build/health.h"
+#include "agent/build/in_flight.h"
 #include "agent/build/publisher.h"
+#include "agent/build/traffic.h"
 #include "agent/build/upstream.h"
+#include "common/clock.h"
 #include "common/error.h"
 #include "common/file.h"
 #include "common/process/hold.h"
@@ -159,6 +164,38 @@ TEST_CASE(
     CHECK(users.failures() == std::vector<std::string>{});
     CHECK(users.versions().size() == 2);
     shop.app.shell("kill $(cat " + (shop.app.dir / "pid.green").string() + ")");
+}
+
+TEST_CASE("traffic: a port is deserted when nobody has come for a while, and a visit that is over is still noticed") {
+    Poco::Net::ServerSocket server(Poco::Net::SocketAddress("127.0.0.1", 0));
+    const auto port = server.address().port();
+    config::Traffic traffic;
+    traffic.settle = Milliseconds(600);
+    traffic.drain_timeout = Milliseconds(400);
+    const auto visit = [&] {
+        Poco::Net::StreamSocket visitor(server.address());
+        server.acceptConnection().close();  // the first to close is the one that remembers
+    };
+    CHECK(connections_at(port, "127.0.0.1").empty());
+    visit();
+    const auto seen = connections_at(port, "127.0.0.1");
+    CHECK(seen.size() == 1);
+    CHECK(connections_at(port, "127.0.0.2").empty());
+    visit();
+    CHECK(connections_at(port, "").size() == 2);
+    CHECK(wait_until_deserted(traffic, port, "127.0.0.1") == 0);
+    // Nobody is connected at any look, and still it is not deserted before the visits end.
+    std::jthread visitors([&](const std::stop_token& stop) {
+        for (; !stop.stop_requested(); std::this_thread::sleep_for(Milliseconds(10))) visit();
+    });
+    const auto began = SystemClock().now();
+    (void)wait_until_deserted(traffic, port, "127.0.0.1");
+    CHECK(SystemClock().now() - began >= traffic.settle + traffic.drain_timeout);
+    visitors.request_stop();
+    visitors.join();
+    Poco::Net::StreamSocket stays(server.address());
+    const auto held = server.acceptConnection();
+    CHECK(wait_until_deserted(traffic, port, "127.0.0.1") == 1);
 }
 
 TEST_CASE("upstream: a port is a number of its own, and the host is the address before it") {

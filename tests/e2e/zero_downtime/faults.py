@@ -2,16 +2,13 @@
 """Things that go wrong in mid-rollout while users are at the shop. Each function makes one of them happen and leaves
 the chain whole again; what users lost meanwhile is counted by who called it."""
 import dataclasses
-import os
-import select
-import signal
 import time
 
 from fleet import wait_until
 
 from zero_downtime import methods, trial
 from zero_downtime.users import Users
-from zero_downtime.world import NODES, World
+from zero_downtime.world import World, kill_all
 
 STEP_SECONDS = 60
 
@@ -171,21 +168,3 @@ def _watch_for(seconds, holds, what):
         if not holds():
             raise RuntimeError(f"it does not hold that {what}")
         time.sleep(0.1)
-
-
-def kill_all(pids):
-    """SIGKILL to exactly these, and waits for their end."""
-    handles = []
-    for pid in pids:
-        try:
-            handles.append(os.pidfd_open(pid))
-        except ProcessLookupError:
-            continue
-    for handle in handles:
-        try:
-            signal.pidfd_send_signal(handle, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-    for handle in handles:
-        select.select([handle], [], [], 10)
-        os.close(handle)

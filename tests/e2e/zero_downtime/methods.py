@@ -11,6 +11,8 @@ class Method:
     traffic: str = ""   # a file of examples/chain/traffic, without its ending
     loses: bool = False     # requests are lost: no promise is made
     isolated: bool = False  # needs machines with a network of their own
+    pipeline: str = ""      # a file of the shop's deploy/ that says how releases are switched; "": baton.yaml as it is
+    mixes: bool = False     # for a moment a node answers with both versions
     edits: tuple = ()       # of the example's text
     killed: bool = False    # the app is killed and stays away for seconds, instead of ending what it has
     # What the ledger has to be told of the load balancer: its checks end an exposure that nobody announced.
@@ -39,6 +41,9 @@ ALL = (
     Method("refuse_nginx", "nginx", "load-balancer.conf", "refuse", isolated=True),
     Method("file", "haproxy", "file.cfg", "file"),
     Method("command_nginx", "nginx", "upstream.conf", "command"),
+    # No load balancer has to know, and none is told. Their servers outlive agents: machines are needed to end them with.
+    Method("overlap", "haproxy", "check.cfg", pipeline="baton-overlap.yaml", mixes=True, isolated=True),
+    Method("blue_green", "haproxy", "check.cfg", pipeline="baton-blue-green.yaml", mixes=True, isolated=True),
     Method("none_nginx", "nginx", "load-balancer.conf", "none", loses=True),
 )
 BY_NAME = {method.name: method for method in ALL}

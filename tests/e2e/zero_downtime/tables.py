@@ -3,7 +3,7 @@
 
 
 def of_results(results):
-    head = ("method", "rollouts", "requests", "failed", "twice", "back", "p50 ms", "p99 ms", "worst ms",
+    head = ("method", "rollouts", "requests", "failed", "twice", "back", "mixed s", "p50 ms", "p99 ms", "worst ms",
             "out of service s", "dark s", "rollout s", "ledger expects", "late p99 ms", "")
     return _table([head, *map(_result, results)])
 
@@ -12,7 +12,7 @@ def _result(result):
     spread = [f"{min(seconds.values()):.1f}-{max(seconds.values()):.1f}" if seconds else "-"
               for seconds in (result.out_s, result.dark_s)]
     return (result.method, str(result.rollouts), str(result.requests), str(result.failed), str(result.twice),
-            str(result.back), f"{result.p50_ms:.1f}", f"{result.p99_ms:.0f}", f"{result.worst_ms:.0f}", *spread,
+            str(result.back), f"{result.mixed_s:.1f}", f"{result.p50_ms:.1f}", f"{result.p99_ms:.0f}", f"{result.worst_ms:.0f}", *spread,
             f"{result.rollout_s:.1f}", f"{result.predicted:.0f}", f"{result.late_p99_ms:.0f}",
             " ".join(filter(None, (_verdict(result), "" if result.promise else "no promise:", _kinds(result)))))
 

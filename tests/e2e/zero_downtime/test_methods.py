@@ -40,6 +40,14 @@ class MethodsTest(unittest.TestCase):
     def test_no_request_fails_when_commands_change_nginxs_upstream(self):
         self.trial("command_nginx")
 
+    def test_no_request_fails_when_releases_overlap_and_no_load_balancer_knows(self):
+        result = self.trial("overlap")
+        self.assertLess(max(result.dark_s.values()), 0.3, "nobody stopped; a restart takes more than a second")
+
+    def test_no_request_fails_when_a_node_goes_from_one_port_to_the_other(self):
+        result = self.trial("blue_green")
+        self.assertLess(max(result.dark_s.values()), 0.3, "nobody stopped; a restart takes more than a second")
+
 
 if __name__ == "__main__":
     unittest.main()

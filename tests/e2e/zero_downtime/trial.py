@@ -12,6 +12,8 @@ from zero_downtime.users import Users, version_regressions
 from zero_downtime.world import NODES, World
 
 LEDGER_SECONDS = 30
+# The release before answers until the new one is proved and its own requests are done.
+MOST_MIXED_SECONDS = 15.0
 
 
 @dataclasses.dataclass
@@ -28,6 +30,7 @@ class Result:
     twice: int = 0          # orders that ran more than once
     lost_orders: int = 0    # confirmed, but never run
     back: int = 0           # answers of an older version than the same node had given before
+    mixed_s: float = 0.0    # where both may answer for a moment: the longest such moment
     p50_ms: float = 0.0     # of quick requests
     p99_ms: float = 0.0
     worst_ms: float = 0.0   # of all that were answered
@@ -88,7 +91,11 @@ def account_for(result, users, world):
     result.twice = sum(times > 1 for times in executions.values())
     result.lost_orders = len(orders - set(executions))
     order = {commit: place for place, commit in enumerate(world.commits)}
-    result.back = len(version_regressions(users.records, order))
+    for _, _, behind, after_s in version_regressions(users.records, order):
+        if world.method.mixes and behind == 1 and after_s < MOST_MIXED_SECONDS:
+            result.mixed_s = round(max(result.mixed_s, after_s), 2)
+        else:
+            result.back += 1
 
 
 def read_ledger(result, world, since, switches):

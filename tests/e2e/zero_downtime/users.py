@@ -52,17 +52,21 @@ class Users(Readings):
 
 def version_regressions(records, order):
     """Answers of a node that went back to an older version: where one request had its answer before another was sent,
-    the later one must not get the older version. `order`: commit -> its place in time. Pairs (node, record)."""
+    the later one must not get the older version. `order`: commit -> its place in time. Lists of (node, record, how many
+    versions it was behind, how long in seconds after the newer one was first seen)."""
     found = []
     for node in sorted({record["node"] for record in records if record["node"]}):
         mine = [record for record in records if record["node"] == node and record["version"] in order]
         ended = sorted(mine, key=lambda record: record["at"] + record["latency_ms"] / 1000)
-        newest, next_ended = -1, 0
+        newest, since, next_ended = -1, 0.0, 0
         for record in sorted(mine, key=lambda record: record["at"]):
             while next_ended < len(ended) and (ended[next_ended]["at"] + ended[next_ended]["latency_ms"] / 1000
                                                < record["at"]):
-                newest = max(newest, order[ended[next_ended]["version"]])
+                place = order[ended[next_ended]["version"]]
+                if place > newest:
+                    newest, since = place, ended[next_ended]["at"]
                 next_ended += 1
-            if order[record["version"]] < newest:
-                found.append((node, record))
+            behind = newest - order[record["version"]]
+            if behind > 0:
+                found.append((node, record, behind, record["at"] - since))
     return found

@@ -4,7 +4,9 @@ import json
 import os
 import pathlib
 import re
+import select
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -69,6 +71,10 @@ class World:
         try:
             self.fleet.stop()
             self.lab.stop()
+            # What outlives an agent: the servers of overlap and blue_green.
+            if self.network.isolated:
+                for name in NODES:
+                    kill_all(self.network.processes(name))
         finally:
             self.network.close()
             if keep:
@@ -115,6 +121,9 @@ class World:
         text = file.read_text(encoding="utf-8")
         text = _replaced(text, "run: python3 manage.py test\n", f"run: python3 manage.py test {FEW_TESTS}\n")
         text = _replaced(text, "min_tests: 800", f"min_tests: {FEW}")
+        if self.method.pipeline:
+            start = text.index("switch:\n")
+            text = text[:start] + (self.repository.work / "deploy" / self.method.pipeline).read_text(encoding="utf-8")
         if self.method.killed:
             text = _replaced(text, "  restart:\n", f"  stop:\n    - run: {KILL}\n  restart:\n")
         if self._gated:
@@ -239,6 +248,24 @@ def environment_binary():
     if not os.access(name, os.X_OK):
         raise RuntimeError(f"BATON_BINARY must name the baton program, found {name!r}")
     return name
+
+
+def kill_all(pids):
+    """SIGKILL to exactly these, and waits for their end."""
+    handles = []
+    for pid in pids:
+        try:
+            handles.append(os.pidfd_open(pid))
+        except ProcessLookupError:
+            continue
+    for handle in handles:
+        try:
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    for handle in handles:
+        select.select([handle], [], [], 10)
+        os.close(handle)
 
 
 def _replaced(text, old, new):
