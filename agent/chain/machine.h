@@ -161,6 +161,7 @@ struct View {
     std::vector<PeerView> peers;
     std::optional<FreezeNote> frozen;
     bool may_grant = true;  ///< false: a fresh database that nobody accepted yet
+    bool disowned = false;  ///< the peers take another database for this node's
 };
 
 class Core;

@@ -85,6 +85,7 @@ void Core::begin_restore(const std::string& reason) {
         // It had been in service while it baked.
         d_.current = d_.previous;
         d_.previous.reset();
+        d_.owed = {};
     }
     changed();
     note(Note::Level::warning, fmt::format("putting the previous release back: {}", reason));

@@ -200,6 +200,7 @@ View Core::view(Instant now) const {
     view.baking = d_.phase == Phase::out && d_.claim->stage == OutStage::baking;
     view.waits_for = waiting_text();
     view.waits_kind = waiting_for_;
+    view.disowned = disowned();
     view.turn_to_come = d_.phase == Phase::idle && !d_.duty && !disowned() && hold() == Hold::away;
     if (!view.waits_for.empty()) view.waiting = now - waiting_since_;
     for (const auto& grant : d_.grants) view.holders.push_back(Holder{grant.lane, grant.node, grant.target});

@@ -441,6 +441,8 @@ void AppDriver::log_waiting() {
 
 /// What a node waits for while no build of its own is open: on every node's `status`, too.
 void AppDriver::say_waiting(const chain::View& view) {
+    // Perhaps another agent is this node in truth, and this would be shown in its place.
+    if (view.disowned) return;
     // That its turn has not come is plain to see, and a long chain has many such nodes.
     const auto kind = view.turn_to_come || view.waits_for.empty() ? std::string() : view.waits_kind;
     const auto text = kind.empty() ? std::string() : view.waits_for;

@@ -153,7 +153,7 @@ TEST_CASE("switch: migrations marked once run only where they are told to, and a
     REQUIRE(read_file(marks, 1'000) == "each\nonce\neach\n");
     app.put_pipeline("migrate:\n  - run: exit 4\n    once: true\n");
     const auto result = deploy(app, version(app, "three"), first);
-    REQUIRE(result.outcome == SwitchOutcome::untouched);
+    REQUIRE(result.outcome == SwitchOutcome::failed);
     REQUIRE(app.listener.once_begun == 2);
     REQUIRE(app.listener.once_finished == 1);
     REQUIRE(app.ask("/") == good.str() + " two");
