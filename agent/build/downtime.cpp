@@ -8,7 +8,9 @@ namespace baton::build {
 
 void DarkTime::add(const Look& look) {
     if (last_ && last_->good != look.good) {
-        const auto border = last_->asked + (look.asked - last_->asked) / 2;
+        // A question that hung was lost like those that users asked while it hung; one that was refused took no time.
+        const auto since = last_->good ? last_->asked : std::min(last_->answered, look.asked);
+        const auto border = since + (look.asked - since) / 2;
         if (!look.good) open_ = Spell{border, border, last_->asked, look.asked};
         if (look.good) finish(border);
     }

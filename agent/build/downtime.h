@@ -25,7 +25,8 @@ struct Spell {
 };
 
 /// Looks in the order of time, one by one, become spells. A border between good and bad lies in the middle between
-/// the moments at which the two looks were asked: nobody knows better, and over many borders the error is none.
+/// the moments at which the two looks were asked: nobody knows better, and over many borders the error is none. Only
+/// a bad look that hung was bad until it ended: the spell ends between that and the next one's beginning.
 class DarkTime {
   public:
     /// More spells than this are no deploy; later ones are added to the last, which errs to the dark side.

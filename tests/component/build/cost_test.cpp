@@ -24,7 +24,7 @@ Instant at(int ms) { return Instant(Milliseconds(ms)); }
 
 DarkTime seen(const std::vector<std::pair<int, bool>>& looks) {
     DarkTime dark;
-    for (const auto& [ms, good] : looks) dark.add({at(ms), at(ms + 3), good});
+    for (const auto& [ms, good] : looks) dark.add({at(ms), at(good ? ms + 3 : ms), good});
     return dark;
 }
 
@@ -59,6 +59,16 @@ TEST_CASE("cost: a border between good and bad lies halfway between the two look
     CHECK(dark_within(dark.spells(), at(100), at(1000)) == Milliseconds(40));
     CHECK(dark_within(dark.spells(), at(140), at(1000)) == Milliseconds(0));
     CHECK(dark_within(dark.spells(), at(0), at(70)) == Milliseconds(10));
+}
+
+TEST_CASE("cost: a look that hangs until the app is gone is dark to its end") {
+    DarkTime dark;
+    dark.add({at(0), at(3), true});
+    dark.add({at(40), at(1'000), false});
+    dark.add({at(1'040), at(1'043), true});
+    REQUIRE(dark.spells().size() == 1);
+    CHECK(dark.spells()[0].from == at(20));
+    CHECK(dark.spells()[0].to == at(1'020));
 }
 
 TEST_CASE("cost: an app that never answered cannot go dark; one that is dark at the end is so until the end") {
