@@ -65,19 +65,22 @@ void Progress::note_waiting(const wire::RolloutKey& rollout, const std::string& 
 
 void Progress::say_again(const std::optional<wire::Rollout>& current, const std::optional<wire::Rollout>& newest) {
     const auto& rollouts = store_.rollouts;
-    if (current && !store_.builds.for_rollout(app_.name, current->key.id) &&
-        !rollouts.progress(app_.name, current->key.id, config_.self)) {
-        // A roll-back to what runs here already: nothing was built, and it is done all the same.
-        wire::NodeProgress row;
-        row.node = config_.self;
-        row.rollout = current->key;
-        row.version = static_cast<std::uint64_t>(to_epoch_ms(clock_.wall()));
-        row.stage = wire::Stage::done;
-        row.state = wire::BuildState::succeeded;
-        row.since_ms = row.started_ms = row.finished_ms = to_epoch_ms(clock_.wall());
-        row.current = current->commit;
-        row.message = "this node ran that commit already";
-        store_.rollouts.put_progress(app_.name, row);
+    if (current && !store_.builds.for_rollout(app_.name, current->key.id)) {
+        // A roll-back to what runs here already: nothing was built, and it is done all the same. What was said before
+        // of waiting for it is over.
+        const auto before = rollouts.progress(app_.name, current->key.id, config_.self);
+        if (!before || before->finished_ms == 0) {
+            wire::NodeProgress row;
+            row.node = config_.self;
+            row.rollout = current->key;
+            row.version = static_cast<std::uint64_t>(to_epoch_ms(clock_.wall()));
+            row.stage = wire::Stage::done;
+            row.state = wire::BuildState::succeeded;
+            row.since_ms = row.started_ms = row.finished_ms = to_epoch_ms(clock_.wall());
+            row.current = current->commit;
+            row.message = "this node ran that commit already";
+            tell_for(std::move(row));
+        }
     }
     // Letters get lost while a peer or this agent is away: how it stands is said again.
     if (!newest) return;
