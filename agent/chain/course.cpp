@@ -50,8 +50,8 @@ bool Core::behind(const Known& known) const {
 const Known* Core::wanted() const {
     const auto* lead = leading();
     if (!lead || !lead->assigned || !is_member() || !behind(*lead)) return nullptr;
-    // Nobody grants anything to a database that is not taken for this node's: it must not stand in the others' way as one
-    // who has the rollout.
+    // Nobody grants anything to a database that is not taken for this node's: it must not stand in the others' way as
+    // one who has the rollout.
     if (disowned() && rules_.wiped_wait && d_.forced != lead->rollout.target()) return nullptr;
     return lead;
 }
@@ -212,7 +212,10 @@ void Core::steer_build() {
     const bool turn = known != nullptr;
     if (!known) {
         const auto* lead = leading();
-        if (lead && lead->rollout.target() == ahead_ && is_member() && behind(*lead) && !lead->ended) known = lead;
+        // Not where it cannot get its turn: a build that fails there would halt the rollout of those that can.
+        const bool stranger = disowned() && rules_.wiped_wait;
+        if (lead && !stranger && lead->rollout.target() == ahead_ && is_member() && behind(*lead) && !lead->ended)
+            known = lead;
     }
     if (build_ && (!known || known->rollout.target() != build_->rollout.target())) {
         const auto failure = d_.failed.find(build_->rollout.key);

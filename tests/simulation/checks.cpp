@@ -40,7 +40,9 @@ void World::check_switch(const Host& host, const chain::Switch& action) {
 /// I3: never an older one than the node runs or knows of, or than a majority knew of when it asked.
 void World::check_older(const Host& host, const chain::Switch& action, std::int64_t requested) {
     const auto target = action.rollout.target();
-    if (host.release && host.release->key > target.key) {
+    // From a release that failed here and could not be put back, the way out may well lead to an older one.
+    const bool stays_failed = host.release && host.disk.failed.contains(host.release->key);
+    if (host.release && !stays_failed && host.release->key > target.key) {
         violation(fmt::format("I3: {} goes back from {} to {}", host.name, host.release->key.id, target.key.id));
     }
     if (s_.policy.on_new_commit != config::OnNewCommit::supersede) return;
@@ -195,10 +197,23 @@ wire::RolloutKey World::newest_good() const {
 /// Empty when every live node runs the newest good rollout, is in service, and nothing is held or under way.
 std::string World::not_converged() const {
     const auto good = newest_good();
+    std::map<wire::RolloutKey, unsigned> failed_since;
+    for (const auto& host : hosts_) {
+        if (host.dead) continue;
+        for (auto it = host.disk.failed.upper_bound(good); it != host.disk.failed.end(); ++it) {
+            failed_since[it->first] = std::max(failed_since[it->first], it->second.attempt);
+        }
+    }
     for (const auto& host : hosts_) {
         if (host.dead) continue;
         if (!host.machine) return fmt::format("I4: {} is not running", host.name);
         const auto& disk = host.disk;
+        for (const auto& [key, attempt] : failed_since) {
+            const auto failed = disk.failed.find(key);
+            if (failed == disk.failed.end() || failed->second.attempt < attempt) {
+                return fmt::format("I4: {} does not know that {} failed", host.name, key.id);
+            }
+        }
         const auto current = disk.current ? disk.current->key : wire::RolloutKey{};
         const auto commit_of_release = host.release ? host.release->commit : CommitId{};
         if (commit_of_release != (disk.current ? disk.current->commit : CommitId{})) {

@@ -120,7 +120,8 @@ void World::forget_until_done(std::size_t index) {
     auto* host = some_live_host(gone.name);
     if (host) {
         const auto target = gone.out_for;
-        const bool installing = gone.out;
+        // Whom a person had sent out without a majority nobody has granted anything: no peer knows for what it went.
+        const bool installing = gone.out && !gone.forced;
         const auto known = [this, index, target, installing] {
             trace("a majority knows that {} is forgotten", hosts_[index].name);
             // A target that was tried again since is another one.

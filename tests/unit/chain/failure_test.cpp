@@ -280,3 +280,23 @@ TEST_CASE("chain: a canary that is put back while it bakes does not say that it 
     CHECK(bus.view(web1).current->commit == commit('a'));
     CHECK(bus.view(web2).newest_halted);
 }
+
+TEST_CASE("chain: a re-installed node that nobody has accepted builds nothing ahead, and so halts nothing") {
+    Bus bus(3);
+    bus.settings.policy.prepare_ahead = std::nullopt;
+    bus.settings.policy.handoff_timeout = seconds(3);
+    bus.start_all();
+    bus.offer(web1, 'a');
+    bus.run(seconds(30));
+    bus.kill(web3);
+    bus.wipe(web3);
+    bus.start(web3);
+    bus.run(seconds(5));
+    bus.failing_builds.insert("web3:b");
+    bus.builds.clear();
+    bus.offer(web1, 'b');
+    bus.run(seconds(60));
+    CHECK(bus.running() == Strings{"b", "b", "a"});
+    CHECK_FALSE(bus.view(web1).newest_halted);
+    CHECK(std::count(bus.builds.begin(), bus.builds.end(), "web3:b ahead") == 0);
+}
