@@ -2,6 +2,7 @@
 // blue_green: each release on a port of its own, and the web server told which of the two it is.
 #include <fmt/format.h>
 
+#include "agent/build/health.h"
 #include "agent/build/proof.h"
 #include "agent/build/side_by_side.h"
 #include "agent/build/traffic.h"
@@ -36,11 +37,17 @@ class BlueGreen final : public SideBySide {
     }
 
     void turn_to(const Instance& to, Runnable& what, const std::vector<Instance>& others) override {
-        tell(what, to.port);
+        const bool turned = tell(what, to.port);
         watch(what);
         prove_at(tools(), what, front_of(what), ProofOf::one_answer);
-        if (others.empty()) return;
         const auto& traffic = tools().spec.agent->traffic_of(*tools().spec.app);
+        if (others.empty() && turned) {
+            // One answer came from the web server's new workers. Those of before the reload take a moment to go, and
+            // send requests to where nobody listens.
+            tools().listener.waits_for(
+                fmt::format("{} for the web server to turn round", baton::to_text(traffic.settle)));
+            pause_for(traffic.settle, {});
+        }
         for (const auto& one : others) drain(traffic, one, upstream_text(what, one.port));
         tools().listener.waits_for("");
     }
@@ -50,10 +57,11 @@ class BlueGreen final : public SideBySide {
         return expanded(what, what.how().options.upstream_template, port);
     }
 
-    /// Until the web server goes by it. Where it refuses, it goes on as before, and the file says so.
-    void tell(const Runnable& what, unsigned port) {
+    /// Until the web server goes by it; false when it did so already. Where it refuses, it goes on as before, and the
+    /// file says so.
+    bool tell(const Runnable& what, unsigned port) {
         const auto text = upstream_text(what, port);
-        if (upstream_.is_told(text)) return;
+        if (upstream_.is_told(text)) return false;
         upstream_.write(text);
         config::Step reload;
         reload.name = "tell the web server: port " + std::to_string(port);
@@ -67,6 +75,7 @@ class BlueGreen final : public SideBySide {
             throw;
         }
         upstream_.note_told(text);
+        return true;
     }
 
     void drain(const config::Traffic& traffic, const Instance& one, const std::string& text) {
