@@ -78,24 +78,12 @@ AppDriver::AppDriver(DriverContext context)
     : context_(std::move(context)),
       machine_(machine_settings(context_.config, context_.app), load_durable(context_), random_number()),
       progress_(context_.config, context_.app, context_.store, context_.clock, context_.outbox),
+      rotation_(context_.config, context_.app, context_.store, context_.service,
+                context_.fresh_start && context_.config.agents() > 1),
       steward_(StewardContext{context_.config, context_.app, context_.store, context_.clock, steward_events()}),
       runner_(RunnerContext{context_.config, context_.app, context_.store, context_.clock, context_.slots, *this,
                             context_.service, [this](const CommitId& commit) { return fetch_from_peers(commit); }}) {
-    catching_up_ = context_.fresh_start && context_.config.agents() > 1;
-    // From the first request on, and before the first look: an agent that was killed while its node was out must not
-    // put it back by a guess. The app may be down, or up with an old release.
-    context_.service.set_healthy(false);
-    context_.service.set_held_back(catching_up_);
-    auto& flags = context_.store.flags;
-    const bool drained = flags.has(context_.app.name, store::flag::drained);
-    context_.service.set_drained(drained);
-    left_ = flags.has(context_.app.name, store::flag::left);
-    if (catching_up_ || drained) note_left();
-    if (out_of_service()) {
-        context_.service.set_mode(build::ServiceMode::draining);
-    } else if (left_ && !catching_up_) {
-        context_.service.set_mode(build::ServiceMode::rejoining);
-    }
+    rotation_.begin(out_of_service());
 }
 
 // --- into the machine ---
@@ -129,7 +117,7 @@ void AppDriver::tick() {
     if (now() >= next_settle_) {
         next_settle_ = now() + settle_every;
         settle_records();
-        settle_rejoin();
+        if (!runner_.switching()) rotation_.settle();  // a switch's own stages wait for the load balancer
         log_waiting();
         progress_.say_again(machine_.durable().current, machine_.view(now()).newest);
         if (machine_.durable().owed.empty()) progress_.note_neighbours(machine_.durable().current);
@@ -174,51 +162,17 @@ void AppDriver::health(bool app_up) {
     apply(machine_.health(now(), app_up));
 }
 
-void AppDriver::set_drained(bool drained) {
-    if (drained) {
-        context_.store.flags.set(context_.app.name, store::flag::drained, "yes");
-        note_left();
-    } else {
-        context_.store.flags.erase(context_.app.name, store::flag::drained);
-    }
-    context_.service.set_drained(drained);
-}
-
-void AppDriver::note_left() {
-    if (!left_) context_.store.flags.set(context_.app.name, store::flag::left, "yes");
-    left_ = true;
-}
-
-void AppDriver::settle_rejoin() {
-    auto& service = context_.service;
-    const auto& traffic = context_.config.traffic_of(context_.app);
-    if (runner_.switching()) return;  // its own stages wait for the load balancer
-    if (context_.store.flags.has(context_.app.name, store::flag::drained)) return;
-    if (service.mode() == build::ServiceMode::rejoining) {
-        const bool readiness = traffic.method == config::TrafficMethod::readiness;
-        const bool polled = readiness || traffic.method == config::TrafficMethod::haproxy_agent;
-        const auto source = readiness ? build::PollSource::readiness : build::PollSource::agent_check;
-        if (polled && !service.wait_for_polls(source, traffic.load_balancers, traffic.acknowledged_polls, 0ms, {}))
-            return;
-        // From now on nothing of ours is said that would end an operator's own drain.
-        service.set_mode(build::ServiceMode::serving);
-    }
-    if (!left_ || catching_up_ || service.mode() != build::ServiceMode::serving) return;
-    context_.store.flags.erase(context_.app.name, store::flag::left);
-    left_ = false;
-}
-
 Snapshot AppDriver::snapshot() const {
     const auto& known = machine_.durable().known;
     const bool ended = !known.empty() && known.rbegin()->second.ended;
     auto view = machine_.view(now());
     if (bringing_on() && !neighbour_waits_.empty()) view.waits_for = neighbour_waits_;
-    if (catching_up_ && view.waits_for.empty()) {
+    if (rotation_.catching_up() && view.waits_for.empty()) {
         const auto heard = std::ranges::count_if(view.peers, [](const auto& peer) { return peer.silent_ms >= 0; });
         view.waits_for = fmt::format("what the others run, before it serves: {} of {} heard", heard, view.peers.size());
         view.waiting = std::chrono::duration_cast<Milliseconds>(now() - started_);
     }
-    return {std::move(view), context_.service.ready(), app_up_, ended, listening()};
+    return {std::move(view), rotation_.ready(), app_up_, ended, listening()};
 }
 
 bool AppDriver::listening() const {
@@ -254,12 +208,8 @@ bool AppDriver::behind() const {
 }
 
 void AppDriver::judge_service() {
-    if (catching_up_ && !behind()) {
-        catching_up_ = false;
-        context_.service.set_held_back(false);
-        log::info("chain", "caught up; this node serves", {{"app", context_.app.name}});
-    }
-    context_.service.set_healthy(app_up_);
+    if (rotation_.catching_up() && !behind()) rotation_.caught_up();
+    rotation_.set_healthy(app_up_);
 }
 
 bool AppDriver::switching() const {
@@ -380,12 +330,7 @@ void AppDriver::carry_out(const chain::CancelBuild& cancel) { runner_.cancel(can
 
 void AppDriver::carry_out(const chain::Switch& action) {
     waits_for_.clear();
-    if (catching_up_) {
-        // From here on the switch says what the load balancer hears: nothing before the fleet's release is proved.
-        catching_up_ = false;
-        context_.service.set_healthy(false);
-        context_.service.set_held_back(false);
-    }
+    rotation_.leave_to_switch();
     build::SwitchOptions options;
     options.run_once = action.run_once;
     options.redo = action.redo;

@@ -13,6 +13,7 @@
 #include "agent/engine/outbox.h"
 #include "agent/engine/peer_reader.h"
 #include "agent/engine/progress.h"
+#include "agent/engine/rotation.h"
 #include "agent/engine/runner.h"
 #include "agent/engine/steward.h"
 #include "agent/store/store.h"
@@ -60,7 +61,7 @@ class AppDriver final : private RunnerEvents {
     [[nodiscard]] bool order_known(chain::OrderId id) const { return machine_.order_known(id); }
     bool cancel(const wire::Target& target, const std::string& reason);
     void health(bool app_up);
-    void set_drained(bool drained);
+    void set_drained(bool drained) { rotation_.set_drained(drained); }
     [[nodiscard]] Snapshot snapshot() const;
     /// Why a commit must not be deployed but by name, as the fleet knows it; empty when it may.
     [[nodiscard]] std::string why_bad(const CommitId& commit) const;
@@ -101,11 +102,6 @@ class AppDriver final : private RunnerEvents {
     void say_waiting(const chain::View& view);
     /// Ends the records of builds that nobody works on or wants any more: what a crash or a late cancel left behind.
     void settle_records();
-    /// The load balancer is told that this node is out, by other ways than a switch, and has to be told of the end of
-    /// it also by another agent process.
-    void note_left();
-    /// Ends `rejoining` once every load balancer has heard it.
-    void settle_rejoin();
     [[nodiscard]] bool listening() const;
     [[nodiscard]] bool bringing_on() const;
     [[nodiscard]] StewardEvents steward_events();
@@ -118,6 +114,7 @@ class AppDriver final : private RunnerEvents {
     DriverContext context_;
     chain::Machine machine_;
     Progress progress_;
+    Rotation rotation_;
     std::deque<chain::Action> pending_;  ///< not carried out yet: the durable state could not be stored
     bool unstored_ = false;
     Instant next_store_{};
@@ -134,9 +131,7 @@ class AppDriver final : private RunnerEvents {
     Said said_;  ///< what other nodes were told last that this one waits for
     bool app_up_ = true;
     bool begun_ = false;  ///< start() was called
-    bool left_ = false;   ///< note_left(), and not yet settled; as in the store
     Instant next_settle_{};
-    bool catching_up_ = false;  ///< came back from the dead: does not serve before it has the fleet's release
     Instant started_{};
     std::string neighbour_waits_;  ///< which neighbour is at work, and what it waits for
     Steward steward_;              ///< this and the next last: their threads call the functions above

@@ -5,8 +5,9 @@ those who mean well wait for their answers.
 import contextlib
 import pathlib
 import socket
-import threading
 import time
+
+from harness import Repeating
 
 MIB = 1024 * 1024
 
@@ -66,33 +67,22 @@ def resident_kib(pid):
     raise RuntimeError(f"no VmRSS of {pid}")
 
 
-class Witness:
+class Witness(Repeating):
     """Somebody who means well, asking again and again from an address of their own while something else goes on."""
 
     def __init__(self, ask):
+        super().__init__()
         self._ask = ask
         self.failures = []
         self.milliseconds = []
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stopping.set()
-        self._thread.join(timeout=30)
-
-    def _run(self):
-        while not self._stopping.is_set():
-            began = time.monotonic()
-            try:
-                self._ask()
-            except Exception as error:  # every way of failing is one of the same: not served
-                self.failures.append(f"after {time.monotonic() - began:.2f} s: {error!r}")
-            self.milliseconds.append((time.monotonic() - began) * 1000)
-            self._stopping.wait(0.02)
+    def once(self):
+        began = time.monotonic()
+        try:
+            self._ask()
+        except Exception as error:  # every way of failing is one of the same: not served
+            self.failures.append(f"after {time.monotonic() - began:.2f} s: {error!r}")
+        self.milliseconds.append((time.monotonic() - began) * 1000)
 
     def worst(self):
         return max(self.milliseconds, default=0.0)

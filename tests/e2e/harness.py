@@ -83,6 +83,32 @@ def _is_free(host, port):
     return True
 
 
+class Repeating:
+    """Does `once()` again and again on a thread of its own, from `with` to its end."""
+
+    PAUSE_SECONDS = 0.02
+
+    def __init__(self):
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stopping.set()
+        self._thread.join(timeout=30)
+
+    def _run(self):
+        while not self._stopping.is_set():
+            self.once()
+            self._stopping.wait(self.PAUSE_SECONDS)
+
+    def once(self):
+        raise NotImplementedError
+
+
 class Sampler:
     """Asks every node's /health without a pause from a thread each, and keeps every answer with its time."""
 

@@ -50,11 +50,13 @@ class ReturnTest(SafetyCase):
             self.assertEqual(self.service(chain, "web3"), 503, "it does not serve before it has the fleet's release")
             chain.fleet.command("accept", "web3", agent=chain["web1"])
             began = time.time()
-            while chain.running_commit("web3") != commit:
-                served = self.service(chain, "web3")
-                self.assertIn(served, (503, None), "it serves with the fleet's release only")
-                self.assertLess(time.time() - began, 60, chain["web3"].app("mini"))
-                time.sleep(0.05)
+
+            def back():
+                if chain.running_commit("web3") == commit:
+                    return True
+                self.assertIn(self.service(chain, "web3"), (503, None), "it serves with the fleet's release only")
+                return False
+            wait_until(back, 60, lambda: f"web3 runs {commit}: {chain['web3'].app('mini')}")
             self.settled(chain, commit)
             print(f"lost database, no git host: whole {time.time() - began:.1f} s after `baton accept`")
 
@@ -69,12 +71,13 @@ class ReturnTest(SafetyCase):
         self.addCleanup(lambda: away.exists() and away.rename(chain.repository.bare))
         began = time.time()
         chain["web3"].start()
-        served_old = 0
-        while chain.running_commit("web3") != commit:
-            served_old += self.service(chain, "web3") == 200
-            self.assertLess(time.time() - began, 60, chain["web3"].app("mini"))
-            time.sleep(0.02)
-        self.assertEqual(served_old, 0, "an old release was served after the boot")
+
+        def caught_up():
+            if chain.running_commit("web3") == commit:
+                return True
+            self.assertNotEqual(self.service(chain, "web3"), 200, "an old release is served after the boot")
+            return False
+        wait_until(caught_up, 60, lambda: f"web3 runs {commit}: {chain['web3'].app('mini')}", every=0.02)
         self.settled(chain, commit)
         print(f"booted after three missed rollouts: caught up in {time.time() - began:.1f} s")
 

@@ -12,7 +12,7 @@ import threading
 import time
 import unittest
 
-from harness import AGENT_PORT, APP_TOKEN, ChainCase, ask
+from harness import AGENT_PORT, APP_TOKEN, ChainCase, Repeating, ask
 from fleet import write_secret
 from abuse import get, post, send
 
@@ -45,37 +45,28 @@ class GitHost(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-class Watch:
+class Watch(Repeating):
     """Looks at every process below the agents, again and again: what it was started with, and its environment."""
 
+    PAUSE_SECONDS = 0.005
+
     def __init__(self, roots):
+        super().__init__()
         self.roots = roots
         self.seen = {}
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stopping.set()
-        self._thread.join(timeout=10)
-
-    def _run(self):
-        while not self._stopping.is_set():
-            parents = {}
-            for entry in pathlib.Path("/proc").iterdir():
-                if not entry.name.isdigit():
-                    continue
-                try:
-                    parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-                except (OSError, IndexError):
-                    continue
-            for pid in parents:
-                if self._below(pid, parents):
-                    self._note(pid)
-            self._stopping.wait(0.005)
+    def once(self):
+        parents = {}
+        for entry in pathlib.Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            except (OSError, IndexError):
+                continue
+        for pid in parents:
+            if self._below(pid, parents):
+                self._note(pid)
 
     def _below(self, pid, parents):
         for _ in range(30):

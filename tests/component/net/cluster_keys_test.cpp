@@ -9,10 +9,13 @@
 #include "common/digest.h"
 #include "common/error.h"
 #include "common/net/peer_signing.h"
+#include "tests/component/net/refusal.h"
 #include "tests/support/temp_dir.h"
 
 using namespace baton;
 using namespace baton::net;
+using baton::test::has;
+using baton::test::key_line;
 using namespace std::chrono_literals;
 
 namespace {
@@ -21,22 +24,9 @@ const NodeName web1("web1");
 const NodeName web2("web2");
 const WallTime noon = from_epoch_ms(1'795'694'400'000);  // 2026-11-26T12:00:00Z
 
-std::string key_line(const std::string& id, char fill, const std::string& rest = "") {
-    return "key " + id + " " + base64_encode(std::string(32, fill)) + rest + "\n";
-}
-
 std::string refusal(const std::function<void()>& work, ErrorKind kind = ErrorKind::invalid) {
-    try {
-        work();
-    } catch (const Error& error) {
-        CHECK(error.kind() == kind);
-        return error.what();
-    }
-    FAIL("accepted");
-    return {};
+    return test::refusal(work, kind);
 }
-
-bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 class HandClock final : public Clock {
   public:

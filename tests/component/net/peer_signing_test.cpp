@@ -8,10 +8,13 @@
 #include "common/digest.h"
 #include "common/error.h"
 #include "common/text.h"
+#include "tests/component/net/refusal.h"
 #include "tests/support/temp_dir.h"
 
 using namespace baton;
 using namespace baton::net;
+using baton::test::has;
+using baton::test::key_line;
 using namespace std::chrono_literals;
 
 namespace {
@@ -24,22 +27,9 @@ class HandClock final : public Clock {
     Milliseconds wrong{0};
 };
 
-std::string key_line(const std::string& id, char fill) {
-    return "key " + id + " " + base64_encode(std::string(32, fill)) + "\n";
-}
-
 std::string refusal(const std::function<void()>& work, ErrorKind kind = ErrorKind::unauthorized) {
-    try {
-        work();
-    } catch (const Error& error) {
-        CHECK(error.kind() == kind);
-        return error.what();
-    }
-    FAIL("accepted");
-    return {};
+    return test::refusal(work, kind);
 }
-
-bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 const NodeName web1("web1");
 const NodeName web2("web2");
