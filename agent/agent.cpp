@@ -14,15 +14,15 @@
 #include <unistd.h>
 #include <vector>
 
-#include "agent/build/agent_check_listener.h"
-#include "agent/build/build.h"
-#include "agent/build/step_runner.h"
+#include "agent/build/steps/step_environment.h"
+#include "agent/build/steps/step_runner.h"
+#include "agent/build/traffic/agent_check_listener.h"
 #include "agent/engine/engine.h"
 #include "agent/engine/outbox.h"
 #include "agent/engine/service_states.h"
 #include "agent/engine/starter.h"
 #include "agent/http/router.h"
-#include "agent/http/server.h"
+#include "agent/http/server/server.h"
 #include "agent/operations/operations.h"
 #include "agent/operations/peers.h"
 #include "agent/operations/service.h"

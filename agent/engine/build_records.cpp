@@ -4,8 +4,8 @@
 
 #include <fmt/format.h>
 
-#include "agent/build/publisher.h"
-#include "agent/build/step_environment.h"
+#include "agent/build/steps/step_environment.h"
+#include "agent/build/strategy/publisher.h"
 #include "agent/engine/console.h"
 #include "common/error.h"
 #include "common/log.h"

@@ -3,7 +3,7 @@
 // and what of that a load balancer still has to hear, whichever agent process says it.
 #pragma once
 
-#include "agent/build/service_state.h"
+#include "agent/build/traffic/service_state.h"
 #include "agent/store/store.h"
 #include "common/config/agent_config.h"
 

@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "agent/build/publisher.h"
-#include "agent/build/step_environment.h"
+#include "agent/build/steps/step_environment.h"
+#include "agent/build/strategy/publisher.h"
 #include "agent/engine/recorder.h"
 #include "agent/engine/settings.h"
 #include "common/config/load.h"

@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 #include <map>
 
-#include "agent/build/service_state.h"
+#include "agent/build/traffic/service_state.h"
 #include "common/config/agent_config.h"
 #include "common/error.h"
 

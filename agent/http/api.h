@@ -2,8 +2,8 @@
 // `/api/v1`: baton's own JSON, for its command line, its page and people's programs. A contract.
 #pragma once
 
-#include "agent/http/access.h"
-#include "agent/http/message.h"
+#include "agent/http/access/access.h"
+#include "agent/http/server/message.h"
 #include "agent/operations/operations.h"
 
 namespace baton::http {

@@ -2,7 +2,7 @@
 // `GET /api/v1/ledger?app=&since_ms=`: what deploys cost users. A contract.
 #pragma once
 
-#include "agent/http/message.h"
+#include "agent/http/server/message.h"
 #include "agent/operations/operations.h"
 
 namespace baton::http {

@@ -11,8 +11,8 @@
 #include <utility>
 #include <vector>
 
-#include "agent/http/access.h"
-#include "agent/http/message.h"
+#include "agent/http/access/access.h"
+#include "agent/http/server/message.h"
 #include "agent/operations/operations.h"
 #include "common/net/push_event.h"
 

@@ -2,7 +2,7 @@
 // A build's log over HTTP: pieces by offset, with X-Text-Size and X-More-Data as Jenkins' progressive log has them.
 #pragma once
 
-#include "agent/http/message.h"
+#include "agent/http/server/message.h"
 #include "agent/operations/operations.h"
 
 namespace baton::http {

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string>
 
-#include "agent/http/server.h"
+#include "agent/http/server/server.h"
 #include "agent/operations/views.h"
 
 namespace baton::http {

@@ -2,7 +2,7 @@
 // What agents ask each other: protocol messages, handoffs, packs. Only for requests that a peer signed.
 #pragma once
 
-#include "agent/http/message.h"
+#include "agent/http/server/message.h"
 #include "agent/operations/peers.h"
 
 namespace baton::http {

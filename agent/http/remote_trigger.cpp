@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "agent/http/jenkins_response.h"
+#include "agent/http/jenkins/response.h"
 #include "common/error.h"
 #include "common/text.h"
 

@@ -2,8 +2,8 @@
 // Jenkins' remote trigger: POST /job/APP/build and its relatives, answered 201 with the Location of a queue item.
 #pragma once
 
-#include "agent/http/access.h"
-#include "agent/http/message.h"
+#include "agent/http/access/access.h"
+#include "agent/http/server/message.h"
 #include "agent/operations/operations.h"
 
 namespace baton::http {

@@ -7,13 +7,13 @@
 #include <string_view>
 #include <utility>
 
-#include "agent/http/access.h"
+#include "agent/http/access/access.h"
 #include "agent/http/api.h"
 #include "agent/http/hooks.h"
-#include "agent/http/jenkins.h"
-#include "agent/http/message.h"
+#include "agent/http/jenkins/jenkins.h"
 #include "agent/http/remote_trigger.h"
-#include "agent/http/server.h"
+#include "agent/http/server/message.h"
+#include "agent/http/server/server.h"
 #include "agent/operations/operations.h"
 #include "agent/operations/peers.h"
 #include "agent/operations/service.h"

@@ -4,7 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "agent/http/server_reader.h"
+#include "agent/http/server/reader.h"
 #include "common/file.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -5,7 +5,7 @@
 #include <array>
 #include <string>
 
-#include "agent/http/server_session.h"
+#include "agent/http/server/session.h"
 #include "common/file.h"
 #include "tests/fuzz/fuzz.h"
 

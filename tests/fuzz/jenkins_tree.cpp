@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The `tree` argument of Jenkins' remote access API.
-#include "agent/http/tree_spec.h"
+#include "agent/http/export/tree_spec.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // XPath expressions over a small document such as `api/xml` shows.
-#include "agent/http/xpath.h"
+#include "agent/http/export/xpath.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace {

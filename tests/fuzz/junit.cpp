@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // JUnit reports, written by whatever a test step runs.
-#include "agent/build/junit.h"
+#include "agent/build/reports/junit.h"
 #include "tests/fuzz/fuzz.h"
 
 void baton::fuzz::run(std::string_view input) {

@@ -6,11 +6,11 @@
 #include <fmt/format.h>
 #include <thread>
 
-#include "agent/build/health.h"
-#include "agent/build/in_flight.h"
-#include "agent/build/publisher.h"
-#include "agent/build/traffic.h"
-#include "agent/build/upstream.h"
+#include "agent/build/steps/health.h"
+#include "agent/build/strategy/publisher.h"
+#include "agent/build/strategy/upstream.h"
+#include "agent/build/traffic/in_flight.h"
+#include "agent/build/traffic/traffic.h"
 #include "common/clock.h"
 #include "common/error.h"
 #include "common/file.h"

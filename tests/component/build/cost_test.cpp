@@ -5,9 +5,9 @@
 #include <thread>
 
 #include "agent/build/build.h"
-#include "agent/build/downtime_probe.h"
-#include "agent/build/publisher.h"
-#include "agent/build/switch_meter.h"
+#include "agent/build/cost/downtime_probe.h"
+#include "agent/build/cost/switch_meter.h"
+#include "agent/build/strategy/publisher.h"
 #include "common/clock.h"
 #include "common/error.h"
 #include "tests/component/build/fixture.h"

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "agent/build/build.h"
+#include "agent/build/traffic/service_state.h"
 #include "tests/support/temp_dir.h"
 
 namespace baton::test {

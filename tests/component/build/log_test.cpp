@@ -2,8 +2,8 @@
 // The build's log: secrets stay out of it, and it has an end.
 #include <catch2/catch.hpp>
 
-#include "agent/build/build_log.h"
-#include "agent/build/masker.h"
+#include "agent/build/steps/build_log.h"
+#include "agent/build/steps/masker.h"
 #include "common/file.h"
 #include "tests/support/temp_dir.h"
 

@@ -4,8 +4,8 @@
 #include <fmt/format.h>
 #include <thread>
 
-#include "agent/build/traffic.h"
-#include "agent/build/traffic_methods.h"
+#include "agent/build/traffic/traffic.h"
+#include "agent/build/traffic/traffic_methods.h"
 #include "common/error.h"
 #include "common/process/process.h"
 #include "tests/component/build/fixture.h"

@@ -4,7 +4,7 @@
 #include <csignal>
 #include <fmt/format.h>
 
-#include "agent/build/health.h"
+#include "agent/build/steps/health.h"
 #include "common/error.h"
 #include "common/file.h"
 #include "common/process/hold.h"

@@ -5,7 +5,7 @@
 #include <fstream>
 #include <thread>
 
-#include "agent/build/publisher.h"
+#include "agent/build/strategy/publisher.h"
 #include "common/clock.h"
 #include "common/error.h"
 #include "common/file.h"

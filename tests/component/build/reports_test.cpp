@@ -3,8 +3,8 @@
 #include <catch2/catch.hpp>
 #include <functional>
 
-#include "agent/build/junit.h"
-#include "agent/build/test_gate.h"
+#include "agent/build/reports/junit.h"
+#include "agent/build/reports/test_gate.h"
 #include "common/error.h"
 #include "common/process/process.h"
 #include "tests/support/temp_dir.h"

@@ -3,7 +3,8 @@
 #include <catch2/catch.hpp>
 
 #include "agent/build/build.h"
-#include "agent/build/publisher.h"
+#include "agent/build/strategy/publisher.h"
+#include "agent/build/traffic/service_state.h"
 #include "common/file.h"
 #include "tests/component/build/fixture.h"
 

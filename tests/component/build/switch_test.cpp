@@ -3,7 +3,8 @@
 #include <catch2/catch.hpp>
 
 #include "agent/build/build.h"
-#include "agent/build/publisher.h"
+#include "agent/build/steps/step_environment.h"
+#include "agent/build/strategy/publisher.h"
 #include "common/error.h"
 #include "common/file.h"
 #include "tests/component/build/fixture.h"

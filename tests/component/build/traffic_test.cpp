@@ -5,10 +5,11 @@
 #include <catch2/catch.hpp>
 #include <thread>
 
-#include "agent/build/agent_check_listener.h"
-#include "agent/build/health.h"
-#include "agent/build/in_flight.h"
-#include "agent/build/traffic.h"
+#include "agent/build/steps/health.h"
+#include "agent/build/traffic/agent_check_listener.h"
+#include "agent/build/traffic/in_flight.h"
+#include "agent/build/traffic/service_state.h"
+#include "agent/build/traffic/traffic.h"
 #include "common/error.h"
 #include "common/file.h"
 #include "tests/component/build/fixture.h"

@@ -6,7 +6,7 @@
 
 #include "agent/engine/outbox.h"
 #include "agent/engine/slots.h"
-#include "agent/http/server.h"
+#include "agent/http/server/server.h"
 #include "common/clock.h"
 #include "common/error.h"
 #include "tests/support/eventually.h"

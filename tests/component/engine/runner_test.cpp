@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <mutex>
 
+#include "agent/build/traffic/service_state.h"
 #include "agent/engine/runner.h"
 #include "common/file.h"
 #include "common/process/process.h"

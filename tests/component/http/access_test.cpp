@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Wrong credentials: counted by address, forgotten in time, and no way to make others pay for them.
-#include "agent/http/access.h"
+#include "agent/http/access/access.h"
 
 #include <catch2/catch.hpp>
 #include <fmt/format.h>

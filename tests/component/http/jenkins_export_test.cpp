@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "agent/http/export.h"
-#include "agent/http/export_print.h"
+#include "agent/http/export/export.h"
+#include "agent/http/export/export_print.h"
 #include "common/error.h"
 
 using namespace baton;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Feeds and cc.xml: what is in them, in which words, and that an XML parser reads them.
-#include "agent/http/jenkins_feeds.h"
+#include "agent/http/jenkins/feeds.h"
 
 #include <Poco/DOM/AutoPtr.h>
 #include <Poco/DOM/DOMParser.h>

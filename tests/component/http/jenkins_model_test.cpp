@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Jobs, builds, queue items and computers in the shapes that Jenkins' clients rely on.
-#include "agent/http/jenkins_model.h"
+#include "agent/http/jenkins/model.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "agent/http/export_print.h"
-#include "agent/http/jenkins_stages.h"
+#include "agent/http/export/export_print.h"
+#include "agent/http/jenkins/stages.h"
 
 using namespace baton;
 using namespace baton::http;

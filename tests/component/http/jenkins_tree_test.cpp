@@ -3,7 +3,7 @@
 #include <catch2/catch.hpp>
 #include <string>
 
-#include "agent/http/tree_spec.h"
+#include "agent/http/export/tree_spec.h"
 #include "common/error.h"
 
 using namespace baton;

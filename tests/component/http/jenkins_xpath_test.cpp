@@ -3,8 +3,8 @@
 #include <catch2/catch.hpp>
 #include <string>
 
-#include "agent/http/export_print.h"
-#include "agent/http/xpath.h"
+#include "agent/http/export/export_print.h"
+#include "agent/http/export/xpath.h"
 #include "common/error.h"
 
 using namespace baton;

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "agent/http/server.h"
+#include "agent/http/server/server.h"
 #include "raw_client.h"
 #include "tests/support/eventually.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The HTTP server as well-behaved clients see it, over real sockets.
-#include "agent/http/server.h"
+#include "agent/http/server/server.h"
 
 #include <atomic>
 #include <catch2/catch.hpp>

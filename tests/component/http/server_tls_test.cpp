@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 #include <functional>
 
-#include "agent/http/server.h"
+#include "agent/http/server/server.h"
 #include "certificates.h"
 #include "common/error.h"
 #include "common/net/http_client.h"

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: MIT
+// Jenkins' remote access API: jobs and builds, their logs, tests and files.
+#include <Poco/DateTimeFormat.h>
+#include <Poco/DateTimeFormatter.h>
+#include <Poco/Timestamp.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "agent/http/export/export_print.h"
+#include "agent/http/jenkins/jenkins.h"
+#include "agent/http/jenkins/response.h"
+#include "agent/http/jenkins/stages.h"
+#include "common/error.h"
+#include "common/file.h"
+#include "common/text.h"
+
+namespace baton::http {
+
+namespace {
+
+constexpr std::size_t piece_bytes = 256UL * 1024;
+constexpr std::string_view plain = "text/plain;charset=UTF-8";
+
+Error nothing_there() { return Error(ErrorKind::not_found, "there is nothing of this name"); }
+
+/// Verbs of a job or a build that create, configure or delete.
+bool is_refused_verb(std::string_view segment) {
+    constexpr std::array<std::string_view, 9> verbs{"doDelete",        "doRename",  "doWipeOutWorkspace",
+                                                    "nextbuildnumber", "move",      "submitDescription",
+                                                    "confirmRename",   "promotion", "toggleLogKeep"};
+    return std::ranges::find(verbs, segment) != verbs.end();
+}
+
+std::uint64_t start_of(const Request& request) {
+    const std::string text = request.arg("start").value_or("");
+    if (text.empty()) return 0;
+    const bool negative = text.starts_with('-');
+    const auto start = parse_whole(negative ? std::string_view(text).substr(1) : std::string_view(text));
+    if (!start) throw Error(ErrorKind::invalid, "'start' must be a number of bytes");
+    return negative ? 0 : *start;
+}
+
+std::string_view type_of(std::string_view name) {
+    struct Type {
+        std::string_view ending, type;
+    };
+    constexpr std::array<Type, 14> types{{{".txt", "text/plain;charset=UTF-8"},
+                                          {".log", "text/plain;charset=UTF-8"},
+                                          {".md", "text/plain;charset=UTF-8"},
+                                          {".csv", "text/csv;charset=UTF-8"},
+                                          {".html", "text/html;charset=UTF-8"},
+                                          {".css", "text/css;charset=UTF-8"},
+                                          {".json", "application/json;charset=UTF-8"},
+                                          {".xml", "application/xml"},
+                                          {".svg", "image/svg+xml"},
+                                          {".png", "image/png"},
+                                          {".jpg", "image/jpeg"},
+                                          {".pdf", "application/pdf"},
+                                          {".gz", "application/gzip"},
+                                          {".zip", "application/zip"}}};
+    for (const Type& one : types) {
+        if (name.ends_with(one.ending)) return one.type;
+    }
+    return "application/octet-stream";
+}
+
+/// Sends an open file piece by piece.
+StreamFunction file_stream(std::shared_ptr<Fd> file) {
+    return [file = std::move(file)](Writer& writer) {
+        std::string piece(piece_bytes, '\0');
+        while (true) {
+            const ssize_t got = ::read(file->get(), piece.data(), piece.size());
+            if (got == 0) return true;
+            if (got < 0) return false;
+            if (!writer.write(std::string_view(piece).substr(0, static_cast<std::size_t>(got)))) return false;
+        }
+    };
+}
+
+}  // namespace
+
+Response Jenkins::job(const Request& request, const Principal& principal) {
+    const AppName app(request.path[1]);
+    if (auto response = change_job(app, request, principal)) return std::move(*response);
+    access_.require(principal, config::Role::read);
+    (void)config_.app(app);
+    if (request.path.size() == 2) return note_page(app.str(), fmt::format("{} on {}", app, config_.self));
+    const std::string& what = request.path[2];
+    if (what == "api") {
+        const ServerView server = view(request, app);
+        return export_response(job_page(server, server.jobs.front()), request, path_from(request, 2));
+    }
+    if (what == "rssAll" || what == "rssFailed" || what == "rssLatest") return feed(request, app, what);
+    if (what == "description") return Response::content(std::string(plain), "");
+    if (what == "config.xml") {
+        if (request.method != "GET" && request.method != "HEAD") return not_offered();
+        const bool disabled = view(request, app).jobs.front().disabled;
+        XmlNode project;
+        project.name = "project";
+        project.add("description");
+        project.add("disabled", disabled ? "true" : "false");
+        return Response::content("application/xml;charset=UTF-8", write_xml(project, Declaration::xml));
+    }
+    if (is_refused_verb(what)) return not_offered();
+    return build(app, request, principal);
+}
+
+std::optional<Response> Jenkins::change_job(const AppName& app, const Request& request, const Principal& principal) {
+    if (request.path.size() < 3) return std::nullopt;
+    const std::string& verb = request.path[2];
+    if (verb == "enable" || verb == "disable") {
+        access_.require(principal, config::Role::operate);
+        if (request.method != "POST") return post_only();
+        (void)operations_.set_disabled(app, verb == "disable", Access::caller(principal, request));
+        return redirect_to(request, fmt::format("/job/{}/", app));
+    }
+    if (verb == "cancelQueue") {
+        access_.require(principal, config::Role::trigger);
+        if (request.method != "POST") return post_only();
+        (void)config_.app(app);
+        for (const operations::QueueItem& item : operations_.queue()) {
+            if (item.app == app) (void)cancel(request, principal, item.id, false);
+        }
+        return redirect_to(request, fmt::format("/job/{}/", app));
+    }
+    return std::nullopt;
+}
+
+std::optional<unsigned> Jenkins::build_number(const AppName& app, const std::string& segment) const {
+    if (const auto link = permalink_named(segment)) return operations_.permalink(app, *link);
+    const auto number = parse_whole(segment);
+    if (!number || *number == 0 || *number > UINT32_MAX) return std::nullopt;
+    return static_cast<unsigned>(*number);
+}
+
+Response Jenkins::build(const AppName& app, const Request& request, const Principal& principal) {
+    const auto number = build_number(app, request.path[2]);
+    if (!number) throw Error(ErrorKind::not_found, fmt::format("{} has no build {}", app, request.path[2]));
+    if (request.path.size() == 3) {
+        const operations::BuildView build = operations_.build(app, *number);
+        return note_page(fmt::format("{} #{}", app, *number), result_of(build).empty() ? "running" : result_of(build));
+    }
+    const std::string& what = request.path[3];
+    if (what == "stop" || what == "term" || what == "kill") return stop(app, *number, request, principal, what);
+    if (is_refused_verb(what)) return not_offered();
+    return build_part(app, *number, request, path_from(request, 3));
+}
+
+Response Jenkins::build_part(const AppName& app, unsigned number, const Request& request, Path rest) {
+    const std::string& what = rest.front();
+    const operations::BuildView build = operations_.build(app, number);
+    if (what == "api") {
+        const ServerView server = view(request, app);
+        return export_response(build_page(server, server.jobs.front(), build), request, rest);
+    }
+    if (what == "consoleText") return console(app, number);
+    if (what == "console") return redirect_to(request, fmt::format("/job/{}/{}/consoleText", app, number));
+    if (what == "logText" && rest.size() > 1 && rest[1] == "progressiveText") {
+        return progressive(app, number, request, false);
+    }
+    if (what == "logText" && rest.size() > 1 && rest[1] == "progressiveHtml") {
+        return progressive(app, number, request, true);
+    }
+    if (what == "testReport") {
+        const ServerView server = view(request, app);
+        const auto page = test_report_page(server.jobs.front(), build);
+        if (!page) throw Error(ErrorKind::not_found, fmt::format("build {} has no test report", number));
+        return export_response(*page, request, rest.subspan(1));
+    }
+    if (what == "artifact") return artifact(app, number, rest.subspan(1));
+    if (what == "buildNumber") return Response::content(std::string(plain), fmt::format("{}", number));
+    if (what == "buildTimestamp") {
+        return Response::content(std::string(plain), to_iso8601(from_epoch_ms(build.started_ms)));
+    }
+    if (what == "wfapi") {
+        return Response::content("application/json;charset=UTF-8", to_json_text(stages_of(build), Layout::compact));
+    }
+    throw nothing_there();
+}
+
+Response Jenkins::stop(const AppName& app, unsigned number, const Request& request, const Principal& principal,
+                       const std::string& verb) {
+    access_.require(principal, config::Role::operate);
+    if (request.method != "POST") return post_only();
+    const std::string answer = operations_.stop_build(app, number, Access::caller(principal, request));
+    // The clients of stop want a redirect, those of term and kill a success.
+    if (verb != "stop") return Response::content(std::string(plain), answer + "\n");
+    return redirect_to(request, fmt::format("/job/{}/{}/", app, number));
+}
+
+Response Jenkins::console(const AppName& app, unsigned number) {
+    auto first = operations_.log(app, number, 0, piece_bytes, Milliseconds{0}, {});
+    if (first.bytes.empty()) {
+        // An empty answer means "no such build" to some clients.
+        for (const wire::Cause& cause : operations_.build(app, number).causes) first.bytes += cause.text + "\n";
+        if (first.bytes.empty()) first.bytes = "\n";
+        return Response::content(std::string(plain), first.bytes);
+    }
+    const auto second = operations_.log(app, number, first.next, 1, Milliseconds{0}, {});
+    if (second.bytes.empty()) return Response::content(std::string(plain), std::move(first.bytes));
+    const std::uint64_t most_bytes = config_.app(app).max_log_bytes;
+    return Response::streamed(std::string(plain), [this, app, number, most_bytes](Writer& writer) {
+        // What a running build prints meanwhile comes along, up to the cap of a log.
+        for (std::uint64_t offset = 0; offset <= most_bytes;) {
+            const auto piece = operations_.log(app, number, offset, piece_bytes, Milliseconds{0}, {});
+            if (piece.bytes.empty()) return true;
+            if (!writer.write(piece.bytes)) return false;
+            offset = piece.next;
+        }
+        return true;
+    });
+}
+
+Response Jenkins::progressive(const AppName& app, unsigned number, const Request& request, bool html) {
+    const std::uint64_t start = start_of(request);
+    auto piece = operations_.log(app, number, start, piece_bytes, Milliseconds{0}, {});
+    // A start beyond the end belongs to a log that was replaced.
+    if (piece.bytes.empty() && piece.next < start)
+        piece = operations_.log(app, number, 0, piece_bytes, Milliseconds{0}, {});
+    if (piece.more && !piece.bytes.empty()) {
+        // Whole lines only, so that no client decodes half a character; one endless line goes out as it
+        // comes.
+        const std::size_t end = piece.bytes.rfind('\n');
+        const bool endless = end == std::string::npos && piece.bytes.size() > piece_bytes / 2;
+        if (!endless) {
+            const std::size_t whole = end == std::string::npos ? 0 : end + 1;
+            piece.next -= piece.bytes.size() - whole;
+            piece.bytes.resize(whole);
+        }
+    }
+    Response response = html ? Response::content("text/html;charset=UTF-8", escape_html(piece.bytes))
+                             : Response::content(std::string(plain), std::move(piece.bytes));
+    response.headers.set("X-Text-Size", std::to_string(piece.next));
+    if (piece.more) response.headers.set("X-More-Data", "true");
+    return response;
+}
+
+Response Jenkins::artifact(const AppName& app, unsigned number, Path relative) {
+    std::string path;
+    for (const std::string& segment : relative) {
+        const bool harmful = segment == "." || segment == ".." ||
+                             segment.find_first_of(std::string_view("/\\\0", 3)) != std::string::npos;
+        if (harmful) throw Error(ErrorKind::invalid, "a file's path may not hold this");
+        path += (path.empty() ? "" : "/") + segment;
+    }
+    if (path.empty()) throw nothing_there();
+    const std::string file = operations_.artifact_path(app, number, path);
+    auto fd = std::make_shared<Fd>(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    if (!*fd) throw system_error(fmt::format("open the kept file {}", path), errno);
+    struct stat info {};
+    if (::fstat(fd->get(), &info) != 0 || !S_ISREG(info.st_mode)) throw nothing_there();
+    const std::string type(type_of(path));
+    Response response = static_cast<std::size_t>(info.st_size) <= piece_bytes
+                            ? Response::content(type, read_file(file, piece_bytes))
+                            : Response::streamed(type, file_stream(std::move(fd)));
+    response.headers.set("Last-Modified", Poco::DateTimeFormatter::format(Poco::Timestamp::fromEpochTime(info.st_mtime),
+                                                                          Poco::DateTimeFormat::HTTP_FORMAT));
+    // What a build made is nobody's word: it must not act in a browser that shows it.
+    response.headers.set("Content-Security-Policy", "sandbox; default-src 'none'; img-src 'self'; style-src 'self'");
+    return response;
+}
+
+}  // namespace baton::http
