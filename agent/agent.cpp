@@ -19,6 +19,7 @@
 #include "agent/build/traffic/agent_check_listener.h"
 #include "agent/engine/engine.h"
 #include "agent/engine/outbox.h"
+#include "agent/engine/parameter_seal.h"
 #include "agent/engine/service_states.h"
 #include "agent/engine/starter.h"
 #include "agent/http/router.h"
@@ -106,13 +107,14 @@ class Agent {
           keys_(std::make_shared<net::ClusterKeyRing>(config_.security.cluster_key_file)),
           signer_(keys_, config_.self, clock_),
           verifier_(keys_, config_.self, clock_),
+          seal_(keys_, config_.self, clock_),
           services_(config_),
           outbox_(config_, signer_),
-          engine_(config_, store_, clock_, outbox_, services_,
+          engine_(config_, store_, clock_, outbox_, services_, seal_,
                   identity_.node.empty() || identity_.copied || identity_.boot_id != boot_id()),
           starter_(config_, store_, clock_, engine_),
           operations_(
-              config_, store_, engine_, [this] { starter_.wake(); }, clock_),
+              config_, store_, engine_, seal_, [this] { starter_.wake(); }, clock_),
           peers_(engine_),
           service_(services_),
           router_(operations_, peers_, service_, config_, verifier_, clock_),
@@ -198,6 +200,7 @@ class Agent {
     std::shared_ptr<net::ClusterKeyRing> keys_;
     net::PeerSigner signer_;
     net::PeerVerifier verifier_;
+    engine::ParameterSeal seal_;
     engine::ServiceStates services_;
     engine::Outbox outbox_;
     engine::Engine engine_;

@@ -80,9 +80,10 @@ AppDriver::AppDriver(DriverContext context)
       progress_(context_.config, context_.app, context_.store, context_.clock, context_.outbox),
       rotation_(context_.config, context_.app, context_.store, context_.service,
                 context_.fresh_start && context_.config.agents() > 1),
-      steward_(StewardContext{context_.config, context_.app, context_.store, context_.clock, steward_events()}),
+      steward_(StewardContext{context_.config, context_.app, context_.store, context_.clock, context_.seal,
+                              steward_events()}),
       runner_(RunnerContext{context_.config, context_.app, context_.store, context_.clock, context_.slots, *this,
-                            context_.service, [this](const CommitId& commit) { return fetch_from_peers(commit); }}) {
+                            context_.service, [this](const CommitId& commit) { return fetch_from_peers(commit); }, context_.seal}) {
     rotation_.begin(out_of_service());
 }
 

@@ -40,6 +40,7 @@ struct DriverContext {
     build::ServiceState& service;
     std::function<void(std::function<void()>)> post;                  ///< onto the engine's thread
     std::function<void(const std::function<void()>&)> post_and_wait;  ///< the same, returns when done
+    const ParameterSeal& seal;
     bool fresh_start = true;                                          ///< the machine booted, or the state is new
 };
 

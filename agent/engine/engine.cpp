@@ -25,13 +25,13 @@ constexpr std::uint64_t most_pack_bytes = 512ULL * 1024 * 1024;
 }  // namespace
 
 Engine::Engine(const config::AgentConfig& config, store::Store& store, const Clock& clock, Outbox& outbox,
-               ServiceStates& services, bool fresh_start)
+               ServiceStates& services, const ParameterSeal& seal, bool fresh_start)
     : config_(config), store_(store), clock_(clock), slots_(config.executors) {
     for (const auto& [name, app] : config.apps) {
         drivers_.emplace(name, std::make_unique<AppDriver>(DriverContext{
                                    config_, app, store_, clock_, outbox, reader_, slots_, services.of(name),
                                    [this](std::function<void()> work) { post(std::move(work)); },
-                                   [this](const std::function<void()>& work) { call(work); }, fresh_start}));
+                                   [this](const std::function<void()>& work) { call(work); }, seal, fresh_start}));
     }
 }
 

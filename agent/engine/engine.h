@@ -34,7 +34,7 @@ class Engine {
   public:
     /// `fresh_start`: this machine has booted, or the state directory is new: the apps here were not serving.
     Engine(const config::AgentConfig& config, store::Store& store, const Clock& clock, Outbox& outbox,
-           ServiceStates& services, bool fresh_start);
+           ServiceStates& services, const ParameterSeal& seal, bool fresh_start);
     Engine(const Engine&) = delete;
     Engine& operator=(const Engine&) = delete;
     ~Engine();

@@ -146,7 +146,9 @@ net::JenkinsJob Neighbour::connect() const {
 
 net::Arguments Neighbour::parameters() const {
     net::Arguments arguments;
-    for (const auto& [name, value] : rollout_.parameters) arguments.emplace_back(name, value);
+    const auto opened = context_.seal.open(context_.app, rollout_.parameters);
+    if (!opened.unreadable.empty()) throw Error(ErrorKind::invalid, opened.unreadable);
+    for (const auto& [name, value] : opened.parameters) arguments.emplace_back(name, value);
     const auto add = [&](const char* name, const std::string& value) {
         if (!rollout_.parameters.contains(name)) arguments.emplace_back(name, value);
     };

@@ -8,6 +8,7 @@
 #include <stop_token>
 #include <string>
 
+#include "agent/engine/parameter_seal.h"
 #include "agent/store/store.h"
 #include "common/clock.h"
 #include "common/config/agent_config.h"
@@ -49,6 +50,7 @@ struct NeighbourContext {
     const config::Node& node;
     store::Store& store;
     const Clock& clock;
+    const ParameterSeal& seal;
     std::function<bool()> goes_on;        ///< the rollout is still wanted
     std::function<bool()> may_pass_over;  ///< it may be left behind, out of reach
     std::function<void(const wire::NodeProgress&)> progress;

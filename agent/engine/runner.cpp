@@ -187,7 +187,10 @@ build::BuildSpec Runner::spec_for(const store::BuildRecord& record, const wire::
     build::BuildSpec spec;
     spec.agent = &context_.config;
     spec.app = &context_.app;
+    auto opened = context_.seal.open(context_.app, rollout.parameters);
     spec.rollout = rollout;
+    spec.rollout.parameters = std::move(opened.parameters);
+    spec.unreadable_parameters = std::move(opened.unreadable);
     spec.number = record.number;
     spec.mirror = paths_.mirror;
     spec.workspace = paths_.workspaces / std::to_string(record.number);
@@ -207,7 +210,7 @@ build::BuildSpec Runner::spec_for(const store::BuildRecord& record, const wire::
     spec.last_green_tests = context_.store.builds.last_green_test_count(record.app);
     spec.service = &context_.service;
     spec.fetch_from_peers = context_.fetch_from_peers;
-    spec.secrets = secrets_of(context_.app, rollout.parameters);
+    spec.secrets = secrets_of(context_.app, spec.rollout.parameters);
     return spec;
 }
 
@@ -258,6 +261,7 @@ void Runner::run(const PrepareJob& job, const std::stop_token& stop) {
         spec.ahead = job.ahead;
         try {
             if (!place.granted()) throw Error(ErrorKind::cancelled, "cancelled while it waited for an executor");
+            if (!spec.unreadable_parameters.empty()) throw Error(ErrorKind::invalid, spec.unreadable_parameters);
             prepared = build::prepare(spec, recorder, running_stop_.get_token());
         } catch (const Error& error) {
             failure = error;
@@ -314,8 +318,14 @@ void Runner::run(const SwitchJob& job, const std::stop_token& stop) {
         if (pipeline.switch_over) records_.note_cost(*record, build::SwitchCost{});
         auto options = job.options;
         options.leave = leaving_.get_token();
-        result =
-            build::switch_over(spec_for(*record, job.rollout), pipeline, record->release_path, options, recorder, stop);
+        const auto spec = spec_for(*record, job.rollout);
+        if (!spec.unreadable_parameters.empty()) {
+            if (!options.redo) throw Error(ErrorKind::invalid, spec.unreadable_parameters);
+            // It was begun, and cannot be gone on with: it is undone.
+            options.restore_only = true;
+            options.reason = spec.unreadable_parameters;
+        }
+        result = build::switch_over(spec, pipeline, record->release_path, options, recorder, stop);
         if (result.cost) records_.note_cost(*record, *result.cost);
     } catch (const Error& error) {
         // Before anything of the node was touched: switch_over itself does not throw.

@@ -18,6 +18,7 @@
 #include "agent/build/build.h"
 #include "agent/chain/machine.h"
 #include "agent/engine/build_records.h"
+#include "agent/engine/parameter_seal.h"
 #include "agent/engine/slots.h"
 #include "agent/store/store.h"
 #include "common/clock.h"
@@ -37,6 +38,7 @@ struct RunnerContext {
     RunnerEvents& events;
     build::ServiceState& service;  ///< whether this node serves the app, as the load balancer is told
     PeerFetch fetch_from_peers;
+    const ParameterSeal& seal;  ///< opens what the steps are to know
 };
 
 /// Public functions: any thread. A job that was accepted ends in exactly one event, unless it is cancelled.

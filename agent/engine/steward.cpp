@@ -69,7 +69,7 @@ void Steward::bring_on_all(const Job& job, chain::NeighboursEnd& end, const std:
     const auto target = job.rollout.target();
     for (const auto* node : context_.config.neighbours_of(context_.config.self)) {
         Neighbour neighbour(
-            {context_.config, context_.app, *node, context_.store, context_.clock,
+            {context_.config, context_.app, *node, context_.store, context_.clock, context_.seal,
              [&] { return context_.events.goes_on(target); },
              [&] { return context_.events.may_pass_over(target, end.passed_over.size()); }, context_.events.progress},
             job.rollout);

@@ -34,6 +34,7 @@ struct StewardContext {
     const config::App& app;
     store::Store& store;
     const Clock& clock;
+    const ParameterSeal& seal;
     StewardEvents events;
 };
 

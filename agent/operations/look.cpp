@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/engine/engine.h"
+#include "agent/engine/parameter_seal.h"
 #include "agent/operations/operations.h"
 #include "agent/store/store.h"
 #include "common/error.h"
@@ -31,7 +32,14 @@ constexpr std::size_t most_changes = 100;
 constexpr std::size_t most_artifacts = 1'000;
 constexpr auto log_poll = 50ms;
 
-BuildView to_view(const store::BuildRecord& record) {
+/// What may be shown of an app's parameters; the app may no longer be configured.
+std::map<std::string, std::string> shown(const config::AgentConfig& config, const AppName& app,
+                                         const std::map<std::string, std::string>& parameters) {
+    const auto known = config.apps.find(app);
+    return engine::without_secrets(known == config.apps.end() ? nullptr : &known->second, parameters);
+}
+
+BuildView to_view(const config::AgentConfig& config, const store::BuildRecord& record) {
     BuildView view;
     view.app = record.app;
     view.number = record.number;
@@ -45,7 +53,7 @@ BuildView to_view(const store::BuildRecord& record) {
     view.message = record.message;
     view.queue_id = record.queue_id;
     view.causes = record.causes;
-    view.parameters = record.parameters;
+    view.parameters = shown(config, record.app, record.parameters);
     if (!record.steps.empty()) {
         for (const auto& step : json::parse(record.steps)) {
             view.steps.push_back({json::text(step, "stage"), json::text(step, "name"),
@@ -118,6 +126,7 @@ RolloutView rollout_view(const config::AgentConfig& config, store::Store& store,
                          const chain::View& chain_view, bool self_in_service) {
     RolloutView view;
     view.rollout = rollout;
+    view.rollout.parameters = shown(config, rollout.app, rollout.parameters);
     const auto rows = store.rollouts.progress(rollout.app, rollout.key.id);
     for (const auto* node : visiting_order(config, rollout.started_on)) {
         NodeView one;
@@ -155,7 +164,7 @@ RolloutView rollout_view(const config::AgentConfig& config, store::Store& store,
     return view;
 }
 
-QueueItem to_view(const store::QueueItem& item) {
+QueueItem to_view(const config::AgentConfig& config, const store::QueueItem& item) {
     QueueItem view;
     view.id = item.id;
     view.app = item.app;
@@ -166,7 +175,7 @@ QueueItem to_view(const store::QueueItem& item) {
         case store::QueueState::cancelled: view.state = QueueState::cancelled; break;
         case store::QueueState::refused: view.state = QueueState::refused; break;
     }
-    view.parameters = item.parameters;
+    view.parameters = shown(config, item.app, item.parameters);
     view.causes = item.causes;
     view.commit = item.commit;
     view.created_ms = item.created_ms;
@@ -215,8 +224,8 @@ std::string_view to_text(QueueState state) {
 }
 
 Operations::Operations(const config::AgentConfig& config, store::Store& store, engine::Engine& engine,
-                       std::function<void()> wake_starter, const Clock& clock)
-    : config_(config), store_(store), engine_(engine), wake_starter_(std::move(wake_starter)), clock_(clock) {}
+                       const engine::ParameterSeal& seal, std::function<void()> wake_starter, const Clock& clock)
+    : config_(config), store_(store), engine_(engine), seal_(seal), wake_starter_(std::move(wake_starter)), clock_(clock) {}
 
 Status Operations::status(const std::optional<AppName>& only) const {
     Status status;
@@ -270,7 +279,7 @@ BuildView Operations::with_queue_id(BuildView view) const {
 std::vector<BuildView> Operations::builds(const AppName& app, unsigned most) const {
     (void)config_.app(app);
     std::vector<BuildView> views;
-    for (const auto& record : store_.builds.list(app, most)) views.push_back(with_queue_id(to_view(record)));
+    for (const auto& record : store_.builds.list(app, most)) views.push_back(with_queue_id(to_view(config_, record)));
     return views;
 }
 
@@ -279,7 +288,7 @@ BuildView Operations::build(const AppName& app, unsigned number) const {
     const auto record = store_.builds.get(app, number);
     if (!record)
         throw Error(ErrorKind::not_found, fmt::format("app '{}' has no build {} on {}", app, number, config_.self));
-    BuildView view = with_queue_id(to_view(*record));
+    BuildView view = with_queue_id(to_view(config_, *record));
     const auto root = engine_.paths(app).artifacts_of(number);
     std::error_code fault;
     for (fs::recursive_directory_iterator it(root, fault), end; !fault && it != end; it.increment(fault)) {
@@ -395,7 +404,7 @@ bool Operations::quieting_down() const { return store_.flags.has(AppName(), stor
 QueueItem Operations::queue_item(std::uint64_t id) const {
     const auto item = store_.queue.get(id);
     if (!item) throw Error(ErrorKind::not_found, fmt::format("no queue item {}", id));
-    QueueItem view = to_view(*item);
+    QueueItem view = to_view(config_, *item);
     if (view.state == QueueState::started && view.build == 0) {
         if (const auto build = store_.builds.for_rollout(item->app, item->rollout)) view.build = build->number;
     }
@@ -404,7 +413,7 @@ QueueItem Operations::queue_item(std::uint64_t id) const {
 
 std::vector<QueueItem> Operations::queue() const {
     std::vector<QueueItem> views;
-    for (const auto& item : store_.queue.list()) views.push_back(to_view(item));
+    for (const auto& item : store_.queue.list()) views.push_back(to_view(config_, item));
     return views;
 }
 

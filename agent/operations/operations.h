@@ -23,6 +23,7 @@ struct Store;
 }
 namespace baton::engine {
 class Engine;
+class ParameterSeal;
 }
 
 namespace baton::operations {
@@ -51,7 +52,7 @@ class Operations {
   public:
     /// `wake_starter` is called after something was queued.
     Operations(const config::AgentConfig& config, store::Store& store, engine::Engine& engine,
-               std::function<void()> wake_starter, const Clock& clock);
+               const engine::ParameterSeal& seal, std::function<void()> wake_starter, const Clock& clock);
 
     // --- looking ---
     [[nodiscard]] Status status(const std::optional<AppName>& app = std::nullopt) const;
@@ -107,6 +108,7 @@ class Operations {
     const config::AgentConfig& config_;
     store::Store& store_;
     engine::Engine& engine_;
+    const engine::ParameterSeal& seal_;
     std::function<void()> wake_starter_;
     const Clock& clock_;
 };

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "agent/engine/engine.h"
+#include "agent/engine/parameter_seal.h"
 #include "agent/operations/operations.h"
 #include "agent/store/store.h"
 #include "common/error.h"
@@ -66,7 +67,7 @@ QueueItem Operations::trigger(const AppName& name, const TriggerRequest& request
     }
     store::QueueItem item;
     item.app = name;
-    item.parameters = effective_parameters(app, request.parameters);
+    item.parameters = seal_.seal(app, effective_parameters(app, request.parameters));
     item.causes = {request.cause};
     item.commit = request.commit;
     item.by_name = request.by_name;

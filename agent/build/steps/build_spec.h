@@ -49,7 +49,8 @@ class Listener {
 struct BuildSpec {
     const config::AgentConfig* agent = nullptr;
     const config::App* app = nullptr;
-    wire::Rollout rollout;
+    wire::Rollout rollout;              ///< its password parameters as their steps see them
+    std::string unreadable_parameters;  ///< why a password is missing among them; empty: none is
     unsigned number = 0;
     std::filesystem::path mirror;              ///< bare repository of the app
     std::filesystem::path workspace;           ///< of this build, made and removed by the stages

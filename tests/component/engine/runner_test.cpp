@@ -72,7 +72,7 @@ class Node {
         rollout.started_on = config.self;
         store.emplace(dir / "baton.db");
         const auto& own = config.apps.at(app.name);
-        runner.emplace(engine::RunnerContext{config, own, *store, clock, slots, heard, service, {}});
+        runner.emplace(engine::RunnerContext{config, own, *store, clock, slots, heard, service, {}, seal});
     }
 
     std::string shell(const std::string& text) {
@@ -100,6 +100,9 @@ class Node {
     engine::Slots slots{2};
     build::ServiceState service;
     Heard heard;
+    std::shared_ptr<net::ClusterKeyRing> keys =
+        std::make_shared<net::ClusterKeyRing>(net::ClusterKeys::parse(net::generate_key_line(SystemClock().wall())));
+    engine::ParameterSeal seal{keys, NodeName("web1"), clock};
     std::optional<store::Store> store;
     std::optional<engine::Runner> runner;
 };
@@ -182,4 +185,44 @@ TEST_CASE("runner: an app that is brought up after a boot writes over no record"
     CHECK(after.state == before.state);
     CHECK(after.stage == before.stage);
     CHECK(after.finished_ms == before.finished_ms);
+}
+
+TEST_CASE("runner: a password that cannot be read fails a build, and undoes a switch that had begun") {
+    Node node(std::string("test: [{run: 'true'}]\n") + "switch: {restart: [{run: 'test \"$PASSWORD\" != lost'}]}\n");
+    auto& app = node.config.apps.at(node.rollout.app);
+    config::Parameter password;
+    password.name = "PASSWORD";
+    password.type = config::Parameter::Type::password;
+    app.parameters = {password};
+    const auto readable = node.seal.seal(app, {{"PASSWORD", "right"}});
+    const std::string from_elsewhere = "sealed:gone:QUJDREVGR0hJSktMTU5PUFFSU1Q=";
+
+    node.rollout.parameters = readable;
+    node.runner->prepare(node.rollout, false);
+    REQUIRE(test::eventually([&] { return node.heard.all().size() == 1; }, 20s));
+    node.runner->switch_over({1, 1}, node.rollout, {});
+    REQUIRE(test::eventually([&] { return node.heard.all().size() == 2; }, 20s));
+    CHECK(node.builds().front().state == BuildState::succeeded);
+    const auto first = std::filesystem::read_symlink(node.dir / "srv" / "current");
+
+    // The same commit again, sealed with a key that is gone.
+    auto lost = node.rollout;
+    lost.key.id = RolloutId("01HZZZZZZZZZZZZZZZZZZZZZZY");
+    lost.parameters = {{"PASSWORD", from_elsewhere}};
+    node.runner->prepare(lost, false);
+    REQUIRE(test::eventually([&] { return node.heard.all().size() == 3; }, 20s));
+    CHECK(node.heard.all().back() == "failed");
+    CHECK(node.builds().front().message.find("trigger again") != std::string::npos);
+
+    lost.parameters = readable;
+    ++lost.attempt;
+    node.runner->prepare(lost, false);
+    REQUIRE(test::eventually([&] { return node.heard.all().size() == 4; }, 20s));
+    lost.parameters = {{"PASSWORD", from_elsewhere}};
+    build::SwitchOptions redo;
+    redo.redo = true;
+    node.runner->switch_over({2, 1}, lost, redo);
+    REQUIRE(test::eventually([&] { return node.heard.all().size() == 5; }, 20s));
+    CHECK(node.builds().front().state == BuildState::restored);
+    CHECK(std::filesystem::read_symlink(node.dir / "srv" / "current") == first);
 }
