@@ -103,7 +103,7 @@ void BuildRecords::end(store::BuildRecord& record, BuildState state, const std::
     record.message = message;
     if (state == BuildState::succeeded) record.stage = Stage::done;
     record.finished_ms = to_epoch_ms(clock_.wall());
-    write_console_tail(paths_.log(record.number), state);
+    write_console_tail(paths_.log(record.number), state, message);
     try {
         // Kept with the build: a client may look for its queue item long after the queue has forgotten it.
         if (record.queue_id == 0) record.queue_id = store_.queue.first_of(record.app, record.rollout.id).value_or(0);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The first and the last line of a build's log.
+// The first and the last lines of a build's log.
 #include "agent/engine/console.h"
 
 #include <cerrno>
@@ -47,8 +47,14 @@ void write_console_head(const std::filesystem::path& log, const std::vector<wire
     append(log, text + fmt::format("Building on {}\n", node));
 }
 
-void write_console_tail(const std::filesystem::path& log, wire::BuildState state) {
-    append(log, fmt::format("Finished: {}\n", result_of(state)));
+void write_console_tail(const std::filesystem::path& log, wire::BuildState state, const std::string& message) {
+    const auto result = result_of(state);
+    std::string text;
+    if (result == "ABORTED") {
+        text = "Build was aborted\n";
+        if (!message.empty()) text += escape_control(message) + "\n";
+    }
+    append(log, text + fmt::format("Finished: {}\n", result));
 }
 
 }  // namespace baton::engine

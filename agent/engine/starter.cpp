@@ -64,6 +64,8 @@ wire::Cause merged_cause(const store::QueueItem& item) {
     wire::Cause cause = item.causes.empty() ? wire::Cause{} : item.causes.front();
     for (std::size_t i = 1; i < item.causes.size(); ++i) {
         if (item.causes[i].text != item.causes[i - 1].text) cause.text += "; " + item.causes[i].text;
+        // Of several it is nobody's own: see Operations::is_own_build.
+        if (item.causes[i].who != item.causes[i - 1].who) cause.who += ", " + item.causes[i].who;
     }
     return cause;
 }

@@ -67,7 +67,9 @@ Response Api::handle(const Request& request, const Principal& principal) {
         return response;
     }
     const bool trigger = request.path.size() == 5 && request.path[2] == "apps" && request.path[4] == "trigger";
-    access_.require(principal, trigger ? config::Role::trigger : config::Role::operate);
+    const bool stop = request.path.size() == 7 && request.path[4] == "builds" && request.path[6] == "stop";
+    access_.require(principal, trigger || stop ? config::Role::trigger : config::Role::operate);
+    if (stop) return this->stop(request, principal);
     return change(request, Access::caller(principal, request));
 }
 
@@ -125,15 +127,19 @@ Response Api::look_at_app(const AppName& app, const Request& request) {
     unknown(request);
 }
 
+Response Api::stop(const Request& request, const Principal& principal) {
+    const AppName app(request.path[3]);
+    const auto number = parse_whole(request.path[5]);
+    if (request.path[2] != "apps" || !number || *number > UINT32_MAX) unknown(request);
+    const auto build = static_cast<unsigned>(*number);
+    access_.require_own(principal, operations_.is_own_build(app, build, principal.name));
+    return accepted(operations_.stop_build(app, build, Access::caller(principal, request)));
+}
+
 Response Api::change(const Request& request, const operations::Caller& caller) {
     const auto& path = request.path;
     const json::Value body = body_of(request);
     if (path.size() == 5 && path[2] == "apps") return change_app(AppName(path[3]), path[4], body, caller);
-    if (path.size() == 7 && path[2] == "apps" && path[4] == "builds" && path[6] == "stop") {
-        const auto number = parse_whole(path[5]);
-        if (!number) unknown(request);
-        return accepted(operations_.stop_build(AppName(path[3]), static_cast<unsigned>(*number), caller));
-    }
     if (path.size() == 5 && path[2] == "nodes" && path[4] == "forget") {
         return accepted(operations_.forget(NodeName(path[3]), caller));
     }

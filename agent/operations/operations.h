@@ -84,9 +84,12 @@ class Operations {
     [[nodiscard]] QueueItem queue_item(std::uint64_t id) const;
     [[nodiscard]] std::vector<QueueItem> queue() const;  ///< those still waiting
     void cancel_queue_item(std::uint64_t id, const Caller& caller);
+    /// Whether nobody but the token `who` has asked for it: then that token may take it back with the role `trigger`.
+    [[nodiscard]] bool is_own_item(std::uint64_t id, const std::string& who) const;
+    [[nodiscard]] bool is_own_build(const AppName& app, unsigned number, const std::string& who) const;
 
     // --- orders; each answers with a sentence for the person who gave it ---
-    /// Cancels fetch, prepare, test and waiting; Error(conflict) once the switch has begun.
+    /// Cancels fetch, prepare, test and waiting, which halts the rollout; Error(conflict) once the switch has begun.
     std::string stop_build(const AppName& app, unsigned number, const Caller& caller);
     std::string set_disabled(const AppName& app, bool disabled, const Caller& caller);
     std::string set_quieting_down(bool quieting, const std::string& reason, const Caller& caller);

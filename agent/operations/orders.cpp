@@ -90,7 +90,7 @@ void Operations::cancel_queue_item(std::uint64_t id, const Caller& caller) {
 std::string Operations::stop_build(const AppName& app, unsigned number, const Caller& caller) {
     const auto build = this->build(app, number);
     if (!build.running()) return fmt::format("build {} has ended already", number);
-    if (!engine_.cancel_build(app, build.target, fmt::format("stopped by {}", caller.who))) {
+    if (!engine_.cancel_build(app, build.target, fmt::format("Aborted by {}", caller.who))) {
         throw Error(ErrorKind::conflict,
                     fmt::format("build {} is in stage {}: a switch that has begun is finished or undone, never left",
                                 number, wire::to_text(build.stage)));

@@ -132,6 +132,12 @@ std::optional<std::uint64_t> QueueStore::first_of(const AppName& app, const Roll
     return static_cast<std::uint64_t>(rows.front().whole(0));
 }
 
+std::vector<QueueItem> QueueStore::of_rollout(const AppName& app, const RolloutId& rollout) const {
+    return items_of(database_.query(
+        fmt::format("SELECT {} FROM queue WHERE app = ? AND rollout = ? AND state = 'started' ORDER BY id", columns),
+        {app.str(), rollout.str()}));
+}
+
 bool QueueStore::finish(std::uint64_t id, const QueueOutcome& outcome, std::int64_t now_ms) {
     if (outcome.state == QueueState::waiting) throw Error(ErrorKind::internal, "a queue item cannot leave as waiting");
     return database_.run(

@@ -75,9 +75,11 @@ class QueueStore {
     [[nodiscard]] std::vector<QueueItem> due(std::int64_t now_ms) const;
     /// When the next waiting item is due; none when nothing waits.
     [[nodiscard]] std::optional<std::int64_t> next_due_ms() const;
-    /// Takes a waiting item out of the queue. False when it no longer waited: then nothing changes.
     /// The first item that became this rollout; none for one that came from elsewhere.
     [[nodiscard]] std::optional<std::uint64_t> first_of(const AppName& app, const RolloutId& rollout) const;
+    /// Those that became this rollout or joined it, oldest first.
+    [[nodiscard]] std::vector<QueueItem> of_rollout(const AppName& app, const RolloutId& rollout) const;
+    /// Takes a waiting item out of the queue. False when it no longer waited: then nothing changes.
     [[nodiscard]] bool finish(std::uint64_t id, const QueueOutcome& outcome, std::int64_t now_ms);
     /// Notes why an item still waits; nothing when it no longer does.
     void explain(std::uint64_t id, std::string_view reason);

@@ -85,9 +85,15 @@ class JenkinsTest(ChainCase):
         client.stop_build("mini", number)
         build = self.ended(client, number)
         self.assertEqual(build["result"], "ABORTED")
+        causes = [action["causes"] for action in build["actions"] if "causes" in action]
+        self.assertEqual(causes, [[{"_class": "hudson.model.Cause$UserIdCause", "userId": "demo", "userName": "demo",
+                                    "shortDescription": "Started by user demo"}],
+                                  [{"_class": "jenkins.model.CauseOfInterruption$UserInterruption",
+                                    "shortDescription": "Aborted by demo"}]])
         headers, rest = self.get(chain, f"/job/mini/{number}/logText/progressiveText?start={len(text.encode())}")
         self.assertIsNone(headers.get("X-More-Data"))
         self.assertEqual(text + rest, self.get(chain, f"/job/mini/{number}/consoleText")[1])
+        self.assertRegex(text + rest, r"\nBuild was aborted\nAborted by demo\nFinished: ABORTED\n$")
         self.assertIsNone(client.get_job_info("mini")["lastFailedBuild"])
         chain.open_gate(gate)
 

@@ -169,6 +169,13 @@ void Access::require(const Principal& principal, config::Role role) const {
                 fmt::format("{} may not do this: it takes the role '{}'", principal.name, config::to_text(role)));
 }
 
+void Access::require_own(const Principal& principal, bool own) const {
+    if (own || may(principal, config::Role::operate)) return;
+    throw Error(ErrorKind::forbidden,
+                fmt::format("{} may stop what nobody but {} has triggered; for this it takes the role 'operate'",
+                            principal.name, principal.name));
+}
+
 const NodeName& Access::require_peer(const Principal& principal) const {
     if (!principal.peer) throw Error(ErrorKind::unauthorized, "only an agent of this chain may ask this");
     return *principal.peer;

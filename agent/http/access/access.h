@@ -62,6 +62,8 @@ class Access {
     /// Error(forbidden) when the role does not suffice; `read` is also given to anonymous where the configuration says
     /// so.
     void require(const Principal& principal, config::Role role) const;
+    /// For taking back what was triggered: Error(forbidden) unless it is the principal's `own`, or it may operate.
+    void require_own(const Principal& principal, bool own) const;
     [[nodiscard]] bool may(const Principal& principal, config::Role role) const;
     /// Error(unauthorized) unless a peer signed the request.
     [[nodiscard]] const NodeName& require_peer(const Principal& principal) const;

@@ -116,8 +116,11 @@ Exported tests_action(const operations::TestsView& tests) {
 
 Exported interrupted_action(const BuildView& build) {
     Exported cause;
-    cause.class_name = "jenkins.model.CauseOfInterruption$UserInterruption";
-    cause.properties = {{"shortDescription", build.message.empty() ? "Aborted" : "Aborted: " + build.message, 3}};
+    // A person's word is in the message as Jenkins has it: "Aborted by ann".
+    const bool by_person = build.message.starts_with("Aborted by ");
+    cause.class_name =
+        by_person ? "jenkins.model.CauseOfInterruption$UserInterruption" : "jenkins.model.CauseOfInterruption";
+    cause.properties = {{"shortDescription", by_person ? build.message : fmt::format("Aborted: {}", build.message), 3}};
     Exported action;
     action.class_name = "jenkins.model.InterruptedBuildAction";
     action.properties = {{"causes", ExportValue::List{cause}, 2}};

@@ -177,6 +177,7 @@ Response Jenkins::queue(const Request& request, const Principal& principal) {
 
 Response Jenkins::cancel(const Request& request, const Principal& principal, std::uint64_t id, bool strict) {
     const operations::QueueItem item = operations_.queue_item(id);
+    access_.require_own(principal, operations_.is_own_item(id, principal.name));
     try {
         operations_.cancel_queue_item(id, Access::caller(principal, request));
     } catch (const Error& error) {

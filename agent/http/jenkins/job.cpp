@@ -126,9 +126,10 @@ std::optional<Response> Jenkins::change_job(const AppName& app, const Request& r
         access_.require(principal, config::Role::trigger);
         if (request.method != "POST") return post_only();
         (void)config_.app(app);
-        for (const operations::QueueItem& item : operations_.queue()) {
-            if (item.app == app) (void)cancel(request, principal, item.id, false);
-        }
+        auto items = operations_.queue();
+        std::erase_if(items, [&](const operations::QueueItem& item) { return item.app != app; });
+        for (const auto& item : items) access_.require_own(principal, operations_.is_own_item(item.id, principal.name));
+        for (const auto& item : items) (void)cancel(request, principal, item.id, false);
         return redirect_to(request, fmt::format("/job/{}/", app));
     }
     return std::nullopt;
@@ -188,8 +189,9 @@ Response Jenkins::build_part(const AppName& app, unsigned number, const Request&
 
 Response Jenkins::stop(const AppName& app, unsigned number, const Request& request, const Principal& principal,
                        const std::string& verb) {
-    access_.require(principal, config::Role::operate);
+    access_.require(principal, config::Role::trigger);
     if (request.method != "POST") return post_only();
+    access_.require_own(principal, operations_.is_own_build(app, number, principal.name));
     const std::string answer = operations_.stop_build(app, number, Access::caller(principal, request));
     // The clients of stop want a redirect, those of term and kill a success.
     if (verb != "stop") return Response::content(std::string(plain), answer + "\n");

@@ -262,7 +262,7 @@ TEST_CASE("jenkins model: actions carry parameters, causes, the commit and tests
     BuildView build = ended(4, wire::BuildState::cancelled);
     build.parameters = {{"BRANCH", "main"}, {"FAST", "true"}, {"KEY", "hidden"}};
     build.tests = operations::TestsView{42, 1, 2, 1.5, {}};
-    build.message = "stopped by ann";
+    build.message = "Aborted by ann";
     ServerView server = server_with({build});
     server.jobs.front().parameters = {{"KEY", config::Parameter::Type::password, "", "", {}},
                                       {"FAST", config::Parameter::Type::boolean, "", "", {}}};
@@ -286,7 +286,12 @@ TEST_CASE("jenkins model: actions carry parameters, causes, the commit and tests
                               {"totalCount", 42},
                               {"urlName", "testReport"}}));
     CHECK(actions[4]["_class"] == "jenkins.model.InterruptedBuildAction");
-    CHECK(actions[5]["message"] == "stopped by ann");
+    CHECK(actions[4]["causes"][0] == Json({{"_class", "jenkins.model.CauseOfInterruption$UserInterruption"},
+                                           {"shortDescription", "Aborted by ann"}}));
+    CHECK(actions[5]["message"] == "Aborted by ann");
+    build.message = "a newer commit";
+    CHECK(whole(build_page(server, server.jobs.front(), build))["actions"][4]["causes"][0] ==
+          Json({{"_class", "jenkins.model.CauseOfInterruption"}, {"shortDescription", "Aborted: a newer commit"}}));
 }
 
 TEST_CASE("jenkins model: each kind of cause has Jenkins' class and fields") {
