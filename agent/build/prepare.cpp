@@ -40,20 +40,24 @@ constexpr std::uint64_t most_artifact_bytes = 512ULL * 1024 * 1024;
 /// The workspace of one build: gone when the stages are over, however they ended.
 class Workspace {
   public:
-    explicit Workspace(fs::path path) : path_(std::move(path)) { git::remove_workspace(path_); }
+    explicit Workspace(std::vector<fs::path> paths) : paths_(std::move(paths)) {
+        for (const auto& path : paths_) git::remove_workspace(path);
+    }
     Workspace(const Workspace&) = delete;
     Workspace& operator=(const Workspace&) = delete;
     ~Workspace() {
-        try {
-            git::remove_workspace(path_);
-        } catch (const std::exception& error) {
-            log::warning("build", "a workspace could not be removed",
-                         {{"path", path_.string()}, {"error", error.what()}});
+        for (const auto& path : paths_) {
+            try {
+                git::remove_workspace(path);
+            } catch (const std::exception& error) {
+                log::warning("build", "a workspace could not be removed",
+                             {{"path", path.string()}, {"error", error.what()}});
+            }
         }
     }
 
   private:
-    fs::path path_;
+    std::vector<fs::path> paths_;
 };
 
 class Preparation {
@@ -72,7 +76,7 @@ class Preparation {
             read_commit();
             if (spec_.rollout.kind == wire::RolloutKind::rollback && take_existing_release())
                 return std::move(prepared_);
-            const Workspace workspace(spec_.workspace);
+            const Workspace workspace({spec_.workspace, spec_.temporary()});
             export_commit();
             begin(wire::Stage::prepare);
             prepare_steps();
@@ -179,6 +183,9 @@ class Preparation {
     void export_commit() {
         git::export_tree(mirror_, spec_.rollout.commit, spec_.workspace, stop_, git_deadline());
         give_to(spec_.workspace, runner_.account());
+        fs::create_directory(spec_.temporary());
+        fs::permissions(spec_.temporary(), fs::perms::owner_all);
+        give_to(spec_.temporary(), runner_.account());
         context_.commit = spec_.rollout.commit;
     }
 

@@ -16,6 +16,7 @@
 #include "common/error.h"
 #include "common/file.h"
 #include "common/git/repository.h"
+#include "common/git/workspace.h"
 #include "common/log.h"
 #include "common/text.h"
 
@@ -245,6 +246,19 @@ bool Runner::answered_before(const wire::Rollout& rollout, bool again) {
     return false;
 }
 
+void Runner::clear_workspaces() const {
+    // An app never builds twice at once here: whatever lies there was left behind when the agent was killed.
+    std::error_code fault;
+    for (fs::directory_iterator it(paths_.workspaces, fault), end; !fault && it != end; it.increment(fault)) {
+        try {
+            git::remove_workspace(it->path());
+        } catch (const Error& error) {
+            log::warning("build", "a workspace could not be removed",
+                         {{"path", it->path().string()}, {"reason", error.text()}});
+        }
+    }
+}
+
 void Runner::run(const PrepareJob& job, const std::stop_token& stop) {
     const auto target = job.rollout.target();
     if (answered_before(job.rollout, job.again)) return;
@@ -259,6 +273,8 @@ void Runner::run(const PrepareJob& job, const std::stop_token& stop) {
         const auto place = context_.slots.take(running_stop_.get_token());
         auto spec = spec_for(record, job.rollout);
         spec.ahead = job.ahead;
+        spec.executor = place.number();
+        clear_workspaces();
         try {
             if (!place.granted()) throw Error(ErrorKind::cancelled, "cancelled while it waited for an executor");
             if (!spec.unreadable_parameters.empty()) throw Error(ErrorKind::invalid, spec.unreadable_parameters);

@@ -106,6 +106,7 @@ class Runner {
     /// The outcome of an earlier build of the same target is told again, if it is known.
     bool answered_before(const wire::Rollout& rollout, bool again);
     [[nodiscard]] std::optional<Live> live() const;
+    void clear_workspaces() const;
     void give_up(const Job& job, const std::string& reason);
     void run(const PrepareJob& job, const std::stop_token& stop);
     void run(const SwitchJob& job, const std::stop_token& stop);

@@ -52,8 +52,9 @@ struct BuildSpec {
     wire::Rollout rollout;              ///< its password parameters as their steps see them
     std::string unreadable_parameters;  ///< why a password is missing among them; empty: none is
     unsigned number = 0;
+    unsigned executor = 0;                     ///< which of this node's, from 0: EXECUTOR_NUMBER
     std::filesystem::path mirror;              ///< bare repository of the app
-    std::filesystem::path workspace;           ///< of this build, made and removed by the stages
+    std::filesystem::path workspace;           ///< of this build, made and removed by the stages, as temporary() is
     std::filesystem::path cache;               ///< virtualenvs and the like, shared by the app's builds
     std::filesystem::path log_file;            ///< appended to
     std::filesystem::path artifacts;           ///< where kept files go
@@ -69,6 +70,9 @@ struct BuildSpec {
     /// Takes the objects of a commit over from peers into `mirror`, when the git host is away; false when no peer has
     /// it. May be empty.
     std::function<bool(const CommitId& commit)> fetch_from_peers;
+
+    /// WORKSPACE_TMP: beside the workspace, as in Jenkins, for what must not lie among the files of the commit.
+    [[nodiscard]] std::filesystem::path temporary() const { return workspace.string() + "@tmp"; }
 };
 
 }  // namespace baton::build

@@ -44,8 +44,10 @@ void add_names_of_build(Environment& environment, const BuildSpec& spec) {
     environment["BUILD_TAG"] = fmt::format("jenkins-{}-{}", job, spec.number);
     environment["BUILD_URL"] = fmt::format("{}job/{}/{}/", spec.agent_url, job, spec.number);
     environment["JENKINS_URL"] = spec.agent_url;
+    environment["JENKINS_HOME"] = spec.agent->state_dir.string();
+    environment["EXECUTOR_NUMBER"] = std::to_string(spec.executor);
     environment["WORKSPACE"] = spec.workspace.string();
-    environment["NODE_NAME"] = spec.agent->self.str();
+    environment["NODE_NAME"] = environment["NODE_LABELS"] = spec.agent->self.str();
     environment["NODE_ADDRESS"] = node_host(spec);
 }
 
@@ -107,6 +109,8 @@ std::vector<std::string> step_environment(const BuildSpec& spec, const StepConte
         environment["PATH"] = fmt::format("{}/bin:{}", context.virtualenv.string(), environment["PATH"]);
     }
     add_names_of_build(environment, spec);
+    const bool has_workspace = context.stage == wire::Stage::prepare || context.stage == wire::Stage::test;
+    if (has_workspace) environment["WORKSPACE_TMP"] = spec.temporary().string();
     add_git(environment, spec, context.commit.empty() ? spec.rollout.commit : context.commit);
     add_baton(environment, spec, context);
 

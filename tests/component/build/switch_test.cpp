@@ -216,8 +216,11 @@ TEST_CASE("prepare: a step sees a clean environment, and declared parameters onl
     config::Parameter parameter;
     parameter.name = "COLOUR";
     config.parameters.push_back(parameter);
-    app.put_pipeline("prepare:\n  - run: env | sort > " + (app.dir / "env").string() + "\n    env: {EXTRA: more}\n");
+    app.put_pipeline("prepare:\n  - run: env | sort > " + (app.dir / "env").string() +
+                     "; stat -c %a%F $WORKSPACE_TMP > $WORKSPACE_TMP/kind; cp $WORKSPACE_TMP/kind " +
+                     (app.dir / "kind").string() + "\n    env: {EXTRA: more}\n");
     auto spec = app.spec(version(app, "one"));
+    spec.executor = 3;
     spec.rollout.parameters = {{"COLOUR", "blue; rm -rf x"}, {"LD_PRELOAD", "evil.so"}};
     ::setenv("AGENT_TOKEN", "secret", 1);
     (void)prepare(spec, app.listener, {});
@@ -226,11 +229,18 @@ TEST_CASE("prepare: a step sees a clean environment, and declared parameters onl
     for (const char* line :
          {"BUILD_NUMBER=1\n", "BUILD_TAG=jenkins-shop-1\n", "BUILD_URL=http://web1:7070/job/shop/1/\n", "CI=true\n",
           "COLOUR=blue; rm -rf x\n", "EXTRA=more\n", "GIT_BRANCH=origin/main\n", "JOB_NAME=shop\n", "LANG=C.UTF-8\n",
-          "NODE_ADDRESS=127.0.0.1\n", "NODE_NAME=web1\n", "BATON_STAGE=prepare\n", "BATON_CANARY=true\n"}) {
+          "NODE_ADDRESS=127.0.0.1\n", "NODE_NAME=web1\n", "NODE_LABELS=web1\n", "EXECUTOR_NUMBER=3\n",
+          "BUILD_DISPLAY_NAME=#1\n", "JOB_BASE_NAME=shop\n", "JOB_URL=http://web1:7070/job/shop/\n",
+          "GIT_LOCAL_BRANCH=main\n", "BATON_STAGE=prepare\n", "BATON_CANARY=true\n"}) {
         INFO(line);
         REQUIRE(environment.find(line) != std::string::npos);
     }
     REQUIRE(environment.find("GIT_COMMIT=" + spec.rollout.commit.str()) != std::string::npos);
+    REQUIRE(environment.find("JENKINS_HOME=" + app.agent.state_dir.string() + "\n") != std::string::npos);
+    REQUIRE(environment.find("WORKSPACE_TMP=" + spec.workspace.string() + "@tmp\n") != std::string::npos);
+    CHECK(read_file(app.dir / "kind", 100) == "700directory\n");
+    CHECK_FALSE(std::filesystem::exists(spec.workspace));
+    CHECK_FALSE(std::filesystem::exists(spec.temporary()));
     REQUIRE(environment.find("BATON_STEP_OWNER=" + step_owner(app.agent)) != std::string::npos);
     REQUIRE(environment.find("AGENT_TOKEN") == std::string::npos);
     REQUIRE(environment.find("LD_PRELOAD") == std::string::npos);

@@ -97,7 +97,8 @@ TEST_CASE("run_as: steps and files are the other user's, and an agent that is no
     app.agent.apps.begin()->second.run_as = "nobody";
     app.put("version", "one");
     app.put("requirements.txt", "# nothing\n");
-    app.put_pipeline("prepare:\n  - virtualenv: requirements.txt\n  - run: id -un > who; echo $HOME:$USER >> who\n");
+    app.put_pipeline("prepare:\n  - virtualenv: requirements.txt\n  - run: id -un > who; echo $HOME:$USER >> who; "
+                     "mktemp -p $WORKSPACE_TMP > /dev/null\n");
     const auto commit = app.commit();
     if (::geteuid() != 0) {
         REQUIRE_THROWS_AS(prepare(app.spec(commit), app.listener, {}), Error);

@@ -226,3 +226,16 @@ TEST_CASE("runner: a password that cannot be read fails a build, and undoes a sw
     CHECK(node.builds().front().state == BuildState::restored);
     CHECK(std::filesystem::read_symlink(node.dir / "srv" / "current") == first);
 }
+
+TEST_CASE("runner: workspaces that a killed agent has left behind are gone with the next build") {
+    Node node("test: [{run: 'test ! -e ../77 && test ! -e ../77@tmp && test -d .'}]\n");
+    const auto workspaces = engine::AppPaths(node.config.state_dir, node.rollout.app).workspaces;
+    for (const char* left : {"77", "77@tmp"}) {
+        std::filesystem::create_directories(workspaces / left / "read-only");
+        std::filesystem::permissions(workspaces / left / "read-only", std::filesystem::perms::owner_read);
+    }
+    node.runner->prepare(node.rollout, false);
+    REQUIRE(test::eventually([&] { return !node.heard.all().empty(); }, 20s));
+    CHECK(node.heard.all().front() == "ready");
+    CHECK(std::filesystem::is_empty(workspaces));
+}
