@@ -16,10 +16,21 @@
 #include "common/error.h"
 #include "common/file.h"
 #include "common/net/cluster_keys.h"
+#include "common/net/tls.h"
 #include "common/text.h"
 
 namespace baton::cli {
 namespace {
+
+/// Error for a CA file of a Jenkins that cannot be read here, or holds no certificate: its steward would not get a word
+/// out of that Jenkins.
+void check_authorities(const config::AgentConfig& agent, const std::string& file) {
+    for (const auto& node : agent.nodes) {
+        if (!node.jenkins || !node.jenkins->ca_file) continue;
+        with_context(fmt::format("{}: 'ca_file' of {}", file, node.name),
+                     [&] { (void)net::client_tls_context(node.jenkins->ca_file, std::nullopt, std::nullopt); });
+    }
+}
 
 /// The effective configuration of one file; its warnings go to standard error. ConfigError, or Error where it
 /// cannot be read.
@@ -34,6 +45,7 @@ std::string checked(const std::string& file) {
         case config::FileKind::agent: {
             const auto agent = config::parse_agent_config(text, file);
             warnings = agent.warnings;
+            check_authorities(agent, file);
             effective =
                 fmt::format("# {}: an agent's configuration, hash {}\n{}", file, agent.hash, config::to_yaml(agent));
             break;

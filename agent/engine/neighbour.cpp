@@ -207,6 +207,11 @@ std::optional<Neighbour::End> Neighbour::out_of_reach(Milliseconds waited, std::
         return std::nullopt;
     }
     state_.message = wait;
+    log::warning("steward", "passes a neighbour over that is out of reach",
+                 {{"app", context_.app.name},
+                  {"node", context_.node.name},
+                  {"rollout", rollout_.key.id},
+                  {"reason", wait}});
     go_to(Step::passed_over, "");
     return End::passed_over;
 }

@@ -8,6 +8,8 @@ import http.server
 import json
 import re
 import secrets
+import ssl
+import sys
 import threading
 import time
 import urllib.parse
@@ -25,10 +27,11 @@ class FakeJenkins:
     """`parameters`: names that the job declares. `seconds`: how long a build takes; `hold()` keeps it from ending."""
 
     def __init__(self, job="shop-deploy", parameters=("COMMIT", "BATON_ROLLOUT"), seconds=0.3, quiet=0.2,
-                 crumbs=False, context="", host="127.0.0.1"):
+                 crumbs=False, context="", host="127.0.0.1", tls=None):
         self.path = "".join(f"/job/{segment}" for segment in job.split("/"))
         self.job, self.parameters, self.seconds, self.quiet = job, list(parameters), seconds, quiet
         self.crumbs, self.context, self.host = crumbs, context, host
+        self.tls = tls                # (certificate, key) of its https
         self.results = []             # of the builds to come; SUCCESS when empty
         self.disabled = False
         self.forget_items = False     # left items are 404 at once, as after five minutes
@@ -50,10 +53,16 @@ class FakeJenkins:
     # --- the machine ---
 
     def start(self):
-        server = type("Server", (http.server.ThreadingHTTPServer,), {"allow_reuse_address": True})
+        server = type("BoundServer", (Server,), {"allow_reuse_address": True})
         handler = type("BoundHandler", (Handler,), {"jenkins": self})
         self._server = server((self.host, self._port), handler)
         self._server.daemon_threads = True
+        if self.tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*self.tls)
+            # The handshake on the connection's own thread: who breaks it off keeps nobody else from being heard.
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True,
+                                                      do_handshake_on_connect=False)
         self._port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
@@ -74,7 +83,7 @@ class FakeJenkins:
 
     @property
     def url(self):
-        return f"http://{self.host}:{self._port}{self.context}"
+        return f"{'https' if self.tls else 'http'}://{self.host}:{self._port}{self.context}"
 
     def node(self, name="old1", **options):
         """Its line in the chain of an agent.yaml; `options` are further keys of `jenkins`."""
@@ -131,6 +140,12 @@ class FakeJenkins:
             self.items[self._next_item] = {"due": time.time() + self.quiet, "parameters": parameters, "causes": causes,
                                            "build": None, "cancelled": False}
             return self._next_item
+
+
+class Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exc_info()[1], ssl.SSLError):  # a client that does not believe us hangs up
+            super().handle_error(request, client_address)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
