@@ -378,7 +378,8 @@ LogPiece Operations::log(const AppName& app, unsigned number, std::uint64_t offs
 }
 
 std::string Operations::artifact_path(const AppName& app, unsigned number, const std::string& relative) const {
-    (void)build(app, number);
+    (void)config_.app(app);
+    if (!store_.builds.get(app, number)) throw Error(ErrorKind::not_found, fmt::format("no build {}", number));
     const auto root = fs::weakly_canonical(engine_.paths(app).artifacts_of(number));
     const auto path = fs::weakly_canonical(root / relative);
     const auto inside = path.lexically_relative(root);

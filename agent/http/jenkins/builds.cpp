@@ -269,6 +269,11 @@ std::vector<ExportProperty> build_details(const ServerView& server, const JobVie
         {"builtOn", ""},
         {"changeSet",
          ExportValue::Later([&server, &job, number = build.number] { return change_set(server, job, number); })},
+        // What builds of pipelines have instead: some clients read the one, some the other.
+        {"changeSets", ExportValue::Later([&server, &job, number = build.number] {
+             return job.changes(number).empty() ? ExportValue::List{}
+                                                : ExportValue::List{change_set(server, job, number)};
+         })},
         {"culprits",
          ExportValue::Later([&server, &job, number = build.number] { return culprits(server, job, number); })},
     };

@@ -44,7 +44,11 @@ class Jenkins {
                                 const std::string& verb);
     [[nodiscard]] Response console(const AppName& app, unsigned number);
     [[nodiscard]] Response progressive(const AppName& app, unsigned number, const Request& request, bool html);
-    [[nodiscard]] Response artifact(const AppName& app, unsigned number, Path relative);
+    /// A kept file; a folder's page, or its list (`*plain*`), or all of it (`*zip*/NAME.zip`).
+    [[nodiscard]] Response artifact(const operations::BuildView& build, const Request& request, Path relative);
+    [[nodiscard]] Response kept_file(const operations::BuildView& build, const std::string& path);
+    [[nodiscard]] Response kept_archive(const operations::BuildView& build, const std::string& folder,
+                                        const std::vector<std::string>& below);
 
     /// The apps as jobs: all of them, or the one alone. What it costs is paid when a property is printed.
     [[nodiscard]] ServerView view(const Request& request, const std::optional<AppName>& only = std::nullopt) const;

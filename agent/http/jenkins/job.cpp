@@ -1,17 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Jenkins' remote access API: jobs and builds, their logs, tests and files.
-#include <Poco/DateTimeFormat.h>
-#include <Poco/DateTimeFormatter.h>
-#include <Poco/Timestamp.h>
-#include <fcntl.h>
+// Jenkins' remote access API: jobs and builds, their logs and tests.
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "agent/http/export/export_print.h"
@@ -19,7 +11,6 @@
 #include "agent/http/jenkins/response.h"
 #include "agent/http/jenkins/stages.h"
 #include "common/error.h"
-#include "common/file.h"
 #include "common/text.h"
 
 namespace baton::http {
@@ -46,43 +37,6 @@ std::uint64_t start_of(const Request& request) {
     const auto start = parse_whole(negative ? std::string_view(text).substr(1) : std::string_view(text));
     if (!start) throw Error(ErrorKind::invalid, "'start' must be a number of bytes");
     return negative ? 0 : *start;
-}
-
-std::string_view type_of(std::string_view name) {
-    struct Type {
-        std::string_view ending, type;
-    };
-    constexpr std::array<Type, 14> types{{{".txt", "text/plain;charset=UTF-8"},
-                                          {".log", "text/plain;charset=UTF-8"},
-                                          {".md", "text/plain;charset=UTF-8"},
-                                          {".csv", "text/csv;charset=UTF-8"},
-                                          {".html", "text/html;charset=UTF-8"},
-                                          {".css", "text/css;charset=UTF-8"},
-                                          {".json", "application/json;charset=UTF-8"},
-                                          {".xml", "application/xml"},
-                                          {".svg", "image/svg+xml"},
-                                          {".png", "image/png"},
-                                          {".jpg", "image/jpeg"},
-                                          {".pdf", "application/pdf"},
-                                          {".gz", "application/gzip"},
-                                          {".zip", "application/zip"}}};
-    for (const Type& one : types) {
-        if (name.ends_with(one.ending)) return one.type;
-    }
-    return "application/octet-stream";
-}
-
-/// Sends an open file piece by piece.
-StreamFunction file_stream(std::shared_ptr<Fd> file) {
-    return [file = std::move(file)](Writer& writer) {
-        std::string piece(piece_bytes, '\0');
-        while (true) {
-            const ssize_t got = ::read(file->get(), piece.data(), piece.size());
-            if (got == 0) return true;
-            if (got < 0) return false;
-            if (!writer.write(std::string_view(piece).substr(0, static_cast<std::size_t>(got)))) return false;
-        }
-    };
 }
 
 }  // namespace
@@ -176,7 +130,7 @@ Response Jenkins::build_part(const AppName& app, unsigned number, const Request&
         if (!page) throw Error(ErrorKind::not_found, fmt::format("build {} has no test report", number));
         return export_response(*page, request, rest.subspan(1));
     }
-    if (what == "artifact") return artifact(app, number, rest.subspan(1));
+    if (what == "artifact") return artifact(build, request, rest.subspan(1));
     if (what == "buildNumber") return Response::content(std::string(plain), fmt::format("{}", number));
     if (what == "buildTimestamp") {
         return Response::content(std::string(plain), to_iso8601(from_epoch_ms(build.started_ms)));
@@ -242,31 +196,6 @@ Response Jenkins::progressive(const AppName& app, unsigned number, const Request
                              : Response::content(std::string(plain), std::move(piece.bytes));
     response.headers.set("X-Text-Size", std::to_string(piece.next));
     if (piece.more) response.headers.set("X-More-Data", "true");
-    return response;
-}
-
-Response Jenkins::artifact(const AppName& app, unsigned number, Path relative) {
-    std::string path;
-    for (const std::string& segment : relative) {
-        const bool harmful = segment == "." || segment == ".." ||
-                             segment.find_first_of(std::string_view("/\\\0", 3)) != std::string::npos;
-        if (harmful) throw Error(ErrorKind::invalid, "a file's path may not hold this");
-        path += (path.empty() ? "" : "/") + segment;
-    }
-    if (path.empty()) throw nothing_there();
-    const std::string file = operations_.artifact_path(app, number, path);
-    auto fd = std::make_shared<Fd>(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-    if (!*fd) throw system_error(fmt::format("open the kept file {}", path), errno);
-    struct stat info {};
-    if (::fstat(fd->get(), &info) != 0 || !S_ISREG(info.st_mode)) throw nothing_there();
-    const std::string type(type_of(path));
-    Response response = static_cast<std::size_t>(info.st_size) <= piece_bytes
-                            ? Response::content(type, read_file(file, piece_bytes))
-                            : Response::streamed(type, file_stream(std::move(fd)));
-    response.headers.set("Last-Modified", Poco::DateTimeFormatter::format(Poco::Timestamp::fromEpochTime(info.st_mtime),
-                                                                          Poco::DateTimeFormat::HTTP_FORMAT));
-    // What a build made is nobody's word: it must not act in a browser that shows it.
-    response.headers.set("Content-Security-Policy", "sandbox; default-src 'none'; img-src 'self'; style-src 'self'");
     return response;
 }
 

@@ -252,14 +252,14 @@ class Session final : private httplib::Server {
             return answer;
         } catch (const Error& error) {
             const int status = status_of(error.kind());
-            if (status != 500) return Response::error(status, error.what());
+            if (status != 500) return shared_.refusal(status, error.what(), reader_.target());
             log_failure(error.what());
         } catch (const std::exception& error) {
             log_failure(error.what());
         } catch (...) {
             log_failure("an exception of an unknown type");
         }
-        return Response::error(500, "internal error, see the agent's log");
+        return shared_.refusal(500, "internal error, see the agent's log", reader_.target());
     }
 
     void log_failure(std::string_view what) {

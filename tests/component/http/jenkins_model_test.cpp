@@ -233,6 +233,7 @@ TEST_CASE("jenkins model: a build has its number as a text in id, milliseconds, 
           Json({{"displayPath", "site.tar"}, {"fileName", "site.tar"}, {"relativePath", "out/site.tar"}}));
     const Json& change = done["changeSet"]["items"][0];
     CHECK(done["changeSet"]["kind"] == "git");
+    CHECK(done["changeSets"] == Json::array({done["changeSet"]}));
     CHECK(change["msg"] == "Subject");
     CHECK(change["comment"] == "Subject\n\nBody\n");
     CHECK(change["date"] == "2025-07-31 22:13:20 +0000");

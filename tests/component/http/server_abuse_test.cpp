@@ -324,7 +324,10 @@ TEST_CASE("server: what it refuses by itself has the shape that the owner of the
         response.headers.set("X-Shape", "ours");
         return response;
     };
-    const auto follow = [](Request&&) { return Response::events([](Writer&) { return true; }); };
+    const auto follow = [](Request&& request) {
+        if (request.path.front() == "broken") throw std::runtime_error("a handler's own fault");
+        return Response::events([](Writer&) { return true; });
+    };
     Server server(options, follow);
     server.start();
     const auto shaped = [&](const std::string& answer, int status, std::string_view target) {
@@ -337,6 +340,7 @@ TEST_CASE("server: what it refuses by itself has the shape that the owner of the
     CHECK(shaped(ask(server.port(), "POST /c HTTP/1.1\r\nHost: h\r\nContent-Length: 9999999\r\n\r\n"), 413, "/c"));
     CHECK(shaped(ask(server.port(), "GET /follow HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"), 503, "/follow"));
     CHECK(shaped(ask(server.port(), "\x16\x03\x01"), 400, ""));
+    CHECK(shaped(ask(server.port(), "GET /broken HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"), 500, "/broken"));
     options.limits.connections = 1;
     Server small(options, follow);
     small.start();
