@@ -44,6 +44,8 @@ Effects Core::finish() {
 void Core::decide() {
     establish();
     drop_echoes();
+    if (rival_ || !several_.empty()) watch_voices();
+    pass_on();
     watch_trouble();
     watch_leading();
     if (const auto* known = wanted(); known && d_.phase == Phase::idle) adopt_same_commit(*known);
@@ -95,9 +97,14 @@ Effects Core::start(Instant now, bool app_up) {
     return finish();
 }
 
-Effects Core::receive(Instant now, const NodeName& from, const Message& message) {
+Effects Core::receive(Instant now, const NodeName& from, const Message& message, const Origin& origin) {
     begin(now);
-    if (from == s_.self) return finish();  // an echo of the network's, or two nodes with one name
+    if (from == s_.self) {
+        // An echo of the network's, or another agent that takes itself for this node.
+        hear_of_voices(from, {Voice{message.header.incarnation, message.header.run, origin.address, false, 0}});
+        return finish();
+    }
+    hear_voice(from, message.header, origin);
     merge_header(from, message.header);
     const bool known_database = accepted(from, message.header.incarnation);
     struct Dispatch {
@@ -237,8 +244,8 @@ Machine& Machine::operator=(Machine&&) noexcept = default;
 Machine::~Machine() = default;
 
 Effects Machine::start(Instant now, bool app_up) { return core_->start(now, app_up); }
-Effects Machine::receive(Instant now, const NodeName& from, const Message& message) {
-    return core_->receive(now, from, message);
+Effects Machine::receive(Instant now, const NodeName& from, const Message& message, const Origin& origin) {
+    return core_->receive(now, from, message, origin);
 }
 Effects Machine::tick(Instant now) { return core_->tick(now); }
 Instant Machine::next_tick() const { return core_->next_tick(); }

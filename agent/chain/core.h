@@ -4,7 +4,7 @@
 //   carry permits.cpp     asking, granting, releasing, inquiring              course.cpp     which rollout, when to
 //   build and ask switching.cpp   being out: switch, revalidate, restore, bake        handoff.cpp    the walk along the
 //   chain orders.cpp      what a person orders                                sync.cpp       comparing with peers,
-//   identities view.cpp        what is shown
+//   identities voices.cpp      several agents in one node's name              view.cpp        what is shown
 #pragma once
 
 #include <functional>
@@ -27,6 +27,21 @@ struct Peer {
     std::string config_hash;
     std::uint64_t incarnation = 0;
     bool synced = false;  ///< answered a sync of this run
+    /// Who was heard lately in its name, but for databases that may never come back; the longest known first.
+    struct Heard {
+        Voice voice;
+        Instant first{};
+        Instant last{};
+        bool serving = false;
+    };
+    std::vector<Heard> voices;
+};
+
+/// Another agent that says that it is this node, as the peers tell. Volatile.
+struct Rival {
+    Voice voice;
+    std::string own_address;  ///< whence the peers hear this agent
+    Instant heard{};
 };
 
 /// The one build of this app that is under way or ready.
@@ -66,7 +81,7 @@ class Core {
     Core(Settings settings, Durable durable, std::uint64_t seed, Rules rules);
 
     Effects start(Instant now, bool app_up);
-    Effects receive(Instant now, const NodeName& from, const Message& message);
+    Effects receive(Instant now, const NodeName& from, const Message& message, const Origin& origin);
     Effects tick(Instant now);
     [[nodiscard]] Instant next_tick() const;
     Effects offer(Instant now, const wire::Rollout& rollout);
@@ -129,6 +144,21 @@ class Core {
     [[nodiscard]] bool is_forgotten(const NodeName& node) const;
     [[nodiscard]] bool disowned() const;  ///< peers take another database for this node's
     [[nodiscard]] bool may_grant() const { return d_.may_grant || !rules_.wiped_wait; }
+
+    // --- voices.cpp ---
+    void hear_voice(const NodeName& from, const Header& header, const Origin& origin);
+    void hear_of_voices(const NodeName& node, const std::vector<Voice>& voices);
+    void watch_voices();
+    /// Who was heard lately in a peer's name beside another one; empty when one agent alone speaks.
+    [[nodiscard]] std::vector<const Peer::Heard*> speakers(const NodeName& node) const;
+    [[nodiscard]] bool several_speak(const NodeName& node) const { return !speakers(node).empty(); }
+    /// Another agent speaks in this node's name: neither deploys while that is so.
+    [[nodiscard]] bool doubled() const { return rival_.has_value(); }
+    [[nodiscard]] bool stands_aside() const;  ///< disowned or doubled: it takes no part in rollouts
+    [[nodiscard]] std::map<NodeName, std::vector<Voice>> voices_to_tell() const;
+    [[nodiscard]] std::string accept_one_of(const NodeName& node, const std::string& who);
+    [[nodiscard]] std::string doubled_text() const;
+    void pass_on();  ///< what this node may not bring on others do
 
     // --- permits.cpp ---
     void ask();
@@ -248,6 +278,8 @@ class Core {
     std::optional<Build> build_;
     wire::Target ahead_;  ///< heads-up: build this before its turn
     std::optional<Trouble> trouble_;
+    std::optional<Rival> rival_;
+    std::set<NodeName> several_;  ///< several_speak() of them, as noted last
     bool echoes_due_ = true;  ///< rollouts or bad commits have become known
 
     std::set<NodeName> granted_by_;

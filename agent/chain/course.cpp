@@ -50,9 +50,9 @@ bool Core::behind(const Known& known) const {
 const Known* Core::wanted() const {
     const auto* lead = leading();
     if (!lead || !lead->assigned || !is_member() || !behind(*lead)) return nullptr;
-    // Nobody grants anything to a database that is not taken for this node's: it must not stand in the others' way as
-    // one who has the rollout.
-    if (disowned() && rules_.wiped_wait && d_.forced != lead->rollout.target()) return nullptr;
+    // Nobody grants anything to a database that is not taken for this node's, nor to one of two that speak in its name:
+    // it must not stand in the others' way as one who has the rollout.
+    if (stands_aside() && d_.forced != lead->rollout.target()) return nullptr;
     return lead;
 }
 
@@ -91,7 +91,7 @@ bool Core::is_live(const NodeName& node) const {
 
 void Core::watch_leading() {
     const auto* lead = leading();
-    if (!lead || !is_member()) return;
+    if (!lead || !is_member() || doubled()) return;
     const auto key = lead->rollout.key;
     if (key != lead_key_) {
         lead_key_ = key;
@@ -161,7 +161,7 @@ void Core::watch_trouble() {
     const auto* lead = leading();
     if (!lead || lead->rollout.target() != trouble_->target || !behind(*lead)) {
         trouble_.reset();
-    } else if (!lead->assigned && now_ >= trouble_->again) {
+    } else if (!lead->assigned && now_ >= trouble_->again && !doubled()) {
         assign(d_.known.at(lead->rollout.key), false);
     }
 }
@@ -213,8 +213,7 @@ void Core::steer_build() {
     if (!known) {
         const auto* lead = leading();
         // Not where it cannot get its turn: a build that fails there would halt the rollout of those that can.
-        const bool stranger = disowned() && rules_.wiped_wait;
-        if (lead && !stranger && lead->rollout.target() == ahead_ && is_member() && behind(*lead) && !lead->ended)
+        if (lead && !stands_aside() && lead->rollout.target() == ahead_ && is_member() && behind(*lead) && !lead->ended)
             known = lead;
     }
     if (build_ && (!known || known->rollout.target() != build_->rollout.target())) {
@@ -224,8 +223,10 @@ void Core::steer_build() {
                        fmt::format("{}: {}", to_text(failure->second.kind), failure->second.reason));
         } else {
             const auto* lead = leading();
+            const bool same = lead && lead->rollout.target() == build_->rollout.target();
             drop_build(wire::BuildState::superseded,
-                       lead ? fmt::format("superseded by {}", lead->rollout.key.id) : "no longer wanted");
+                       same && doubled() ? "another agent says that it is this node"
+                       : lead            ? fmt::format("superseded by {}", lead->rollout.key.id) : "no longer wanted");
         }
     }
     if (!known) return;

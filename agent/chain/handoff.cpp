@@ -61,7 +61,7 @@ void Core::walk() {
     while (walk_at_ < list.size()) {
         const auto& node = list[walk_at_];
         if (node == s_.self) {
-            if (behind(known) && !known.assigned) {
+            if (behind(known) && !known.assigned && !doubled()) {
                 assign(known, true);
                 if (--d_.duty->walks == 0) {
                     end();
@@ -126,8 +126,7 @@ void Core::receive_handoff(const NodeName& from, const Handoff& handoff) {
     const auto target = handoff.rollout.target();
     auto& known = d_.known.at(target.key);
     bool already = true;
-    const bool heard_as_stranger = disowned() && rules_.wiped_wait;
-    if (known.rollout.target() == target && !is_failed(known) && is_member() && !heard_as_stranger) {
+    if (known.rollout.target() == target && !is_failed(known) && is_member() && !stands_aside()) {
         if (!known.assigned && behind(known)) {
             known.canaries = handoff.canaries;
             known.handed_by = from;

@@ -36,14 +36,18 @@ bool trim_oldest(Map& map, std::size_t most) {
 }  // namespace
 
 void Core::merge_header(const NodeName& from, const Header& header) {
-    if (!d_.barred.contains(header.incarnation)) {
+    const auto identity = d_.identities.find(from);
+    // Of two that speak in one name the one that is known counts, for as long as it is there.
+    const bool stranger =
+        identity != d_.identities.end() && identity->second.incarnation != header.incarnation && several_speak(from);
+    if (d_.barred.contains(header.incarnation)) {
+        peers_[from].barred_heard = now_;
+    } else if (!stranger) {
         auto& peer = peers_[from];
         peer.heard = now_;
         peer.status = header.status;
         peer.config_hash = header.config_hash;
         peer.incarnation = header.incarnation;
-    } else {
-        peers_[from].barred_heard = now_;
     }
     if (rules_.failed_carried) {
         for (const auto& [key, failure] : header.failed) merge_failure(key, failure);
@@ -203,6 +207,7 @@ Status Core::make_status() const {
 Header Core::make_header() const {
     Header header;
     header.incarnation = d_.incarnation;
+    header.run = nonce_;
     header.config_hash = s_.config_hash;
     header.status = make_status();
     // What every member has left behind for good cannot be wanted again, and need not travel.
@@ -230,6 +235,7 @@ Whole Core::make_whole() const {
     whole.bad = d_.bad;
     whole.identities = d_.identities;
     whole.barred = d_.barred;
+    whole.voices = voices_to_tell();
     return whole;
 }
 

@@ -80,6 +80,12 @@ struct [[nodiscard]] Effects {
     std::vector<Action> actions;
 };
 
+/// Whence a message came.
+struct Origin {
+    std::string address;   ///< for people; empty: not known
+    bool answers = false;  ///< it was the answer of whoever listens at the sender's address in the configuration
+};
+
 /// How a switch ended.
 enum class SwitchEnd {
     in_service,  ///< the new release is current, healthy, and the load balancer has the node back
@@ -162,6 +168,7 @@ struct View {
     std::optional<FreezeNote> frozen;
     bool may_grant = true;  ///< false: a fresh database that nobody accepted yet
     bool disowned = false;  ///< the peers take another database for this node's
+    bool doubled = false;   ///< another agent that is alive says that it is this node
 };
 
 class Core;
@@ -178,7 +185,7 @@ class Machine {
 
     /// First input after construction. `app_up`: the app answers its health check now.
     Effects start(Instant now, bool app_up);
-    Effects receive(Instant now, const NodeName& from, const Message& message);
+    Effects receive(Instant now, const NodeName& from, const Message& message, const Origin& origin = {});
     /// To be called at next_tick() or later.
     Effects tick(Instant now);
     [[nodiscard]] Instant next_tick() const;

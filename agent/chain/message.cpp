@@ -31,6 +31,7 @@ json::Value to_json(const Header& header) {
     const auto& status = header.status;
     return {{"protocol", header.protocol},
             {"incarnation", header.incarnation},
+            {"run", header.run},
             {"config_hash", header.config_hash},
             {"status",
              {{"current", wire::to_json(status.current)},
@@ -50,6 +51,7 @@ Header parse_header(const json::Value& value) {
     header.protocol = codec::small(value, "protocol", 0);
     check_protocol(header.protocol);
     header.incarnation = json::whole(value, "incarnation");
+    header.run = json::whole_or(value, "run", 0);
     header.config_hash = json::text_or(value, "config_hash", "");
     const auto& status = json::member(value, "status");
     header.status.current = codec::target_or_none(status, "current");
@@ -65,6 +67,31 @@ Header parse_header(const json::Value& value) {
     return header;
 }
 
+json::Value to_json(const std::map<NodeName, std::vector<Voice>>& voices) {
+    json::Value entries = json::Value::array();
+    for (const auto& [node, heard] : voices) {
+        for (const auto& voice : heard) {
+            entries.push_back({{"node", node.str()},
+                               {"incarnation", voice.incarnation},
+                               {"run", voice.run},
+                               {"address", voice.address},
+                               {"answers", voice.answers},
+                               {"ago_ms", voice.ago_ms}});
+        }
+    }
+    return entries;
+}
+
+std::map<NodeName, std::vector<Voice>> parse_voices(const json::Value& value) {
+    std::map<NodeName, std::vector<Voice>> voices;
+    for (const auto& entry : value) {
+        voices[codec::node_name(json::text(entry, "node"))].push_back(
+            Voice{json::whole(entry, "incarnation"), json::whole(entry, "run"), json::text(entry, "address"),
+                  json::flag(entry, "answers"), json::whole(entry, "ago_ms")});
+    }
+    return voices;
+}
+
 json::Value to_json(const Whole& whole) {
     json::Value grants = json::Value::array();
     for (const auto& grant : whole.grants) grants.push_back(codec::to_json(grant));
@@ -77,6 +104,7 @@ json::Value to_json(const Whole& whole) {
                       {"identities", codec::to_json(whole.identities)},
                       {"barred", codec::to_json(whole.barred)}};
     if (whole.claim) value["claim"] = codec::to_json(*whole.claim);
+    if (!whole.voices.empty()) value["voices"] = to_json(whole.voices);
     return value;
 }
 
@@ -91,6 +119,7 @@ Whole parse_whole(const json::Value& value) {
     whole.bad = codec::parse_bad(codec::list(value, "bad"));
     whole.identities = codec::parse_identities(codec::list(value, "identities"));
     whole.barred = codec::parse_numbers(codec::list(value, "barred"));
+    whole.voices = parse_voices(codec::list(value, "voices"));
     return whole;
 }
 

@@ -45,6 +45,7 @@ struct Status {
 struct Header {
     unsigned protocol = protocol_version;
     std::uint64_t incarnation = 0;
+    std::uint64_t run = 0;  ///< of the agent's process: two with one database have two; 0: an agent that says none
     std::string config_hash;
     Status status;
     std::map<wire::RolloutKey, Failure> failed;
@@ -52,6 +53,16 @@ struct Header {
     FreezeRegister freeze;
     std::vector<Known> rollouts;  ///< the leading one and the newest
     bool operator==(const Header&) const = default;
+};
+
+/// An agent that was heard in a node's name while another one was.
+struct Voice {
+    std::uint64_t incarnation = 0;
+    std::uint64_t run = 0;
+    std::string address;       ///< whence; for people
+    bool answers = false;      ///< it is the one at the node's address in the configuration
+    std::uint64_t ago_ms = 0;  ///< when it was heard last
+    bool operator==(const Voice&) const = default;
 };
 
 /// What only peers that compare themselves exchange.
@@ -65,6 +76,7 @@ struct Whole {
     std::map<CommitId, BadCommit> bad;
     std::map<NodeName, Identity> identities;
     std::set<std::uint64_t> barred;
+    std::map<NodeName, std::vector<Voice>> voices;  ///< of nodes in whose name several agents speak
     bool operator==(const Whole&) const = default;
 };
 

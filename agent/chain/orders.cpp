@@ -124,6 +124,7 @@ std::string Core::carry_out_forget(const Forget& forget, const std::string& who)
 }
 
 std::string Core::carry_out_accept(const Accept& accept, const std::string& who) {
+    if (accept.node == s_.self ? doubled() : several_speak(accept.node)) return accept_one_of(accept.node, who);
     std::uint64_t incarnation = d_.incarnation;
     bool serving = app_up_;
     if (accept.node != s_.self) {

@@ -103,6 +103,11 @@ std::optional<Denied> Core::consider(const NodeName& from, const std::string& co
     }
     if (std::erase_if(grants, [&](const Grant& g) { return g.node == from && g.ticket != ask.ticket; }) > 0) changed();
     if (!may_grant()) return deny("its database is new, and it has not heard yet what everybody holds");
+    // Two agents with one memory could each give away what the other has given.
+    const bool copied = doubled() && rival_->voice.incarnation == d_.incarnation;
+    if (copied && std::ranges::none_of(grants, [&](const Grant& g) { return g.node == from; })) {
+        return deny("another agent runs with a copy of its database");
+    }
     if (config_hash != s_.config_hash) return deny("its configuration is another one");
     if (ask.lane >= s_.lanes) return deny("there is no such lane");
     const auto other = [&](const Grant& g) { return g.node != from && (!rules_.lanes_numbered || g.lane == ask.lane); };
@@ -143,6 +148,13 @@ void Core::receive_ask(const NodeName& from, const Header& header, const Ask& as
                           fmt::format("{} is known here with another database; once its app is in service, a person "
                                       "may say `baton accept {}`",
                                       from, from)});
+        return;
+    }
+    const bool has_it = std::ranges::any_of(
+        d_.grants, [&](const Grant& grant) { return grant.node == from && grant.ticket == ask.ticket; });
+    // What is out already has to come back; nothing new begins in the name of two.
+    if (several_speak(from) && !has_it) {
+        send(from, Denied{ask.ticket, ask.round, {}, fmt::format("several agents say that they are {}", from)});
         return;
     }
     const auto denied = consider(from, header.config_hash, ask);

@@ -29,6 +29,7 @@ struct Timing {
     Milliseconds catch_up_grace{2'000};  ///< one that has passed this node over, or right after the start
     Milliseconds adopt_after{30'000};    ///< one that is not proven, and whose carrier is silent
     Milliseconds silent_after{10'000};   ///< a peer that was not heard for so long counts as away
+    Milliseconds overlap{2'000};          ///< two agents that speak so long in one name are two, not a restart
     Milliseconds bring_up_for{60'000};   ///< an app that was down at the start gets this before a permit is asked for
     Milliseconds restore_again{30'000};  ///< a stuck node whose app answers again tries to prove it
     Milliseconds build_again_first{

@@ -54,6 +54,7 @@ void Core::merge_whole(const NodeName& from, const Whole& whole) {
     if (whole.identities != d_.identities) {  // comparing is cheap, and they seldom differ
         for (const auto& [node, identity] : whole.identities) learn_identity(node, identity);
     }
+    for (const auto& [node, voices] : whole.voices) hear_of_voices(node, voices);
     for (const auto& known : whole.known) merge_known(known);
     if (rules_.failed_carried) {
         for (const auto& [key, failure] : whole.failed) merge_failure(key, failure);

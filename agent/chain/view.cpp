@@ -19,6 +19,8 @@ void Core::note_waiting() {
         kind = "idle" + std::to_string(static_cast<int>(held));
         if (disowned()) {
             kind = "disowned";
+        } else if (doubled()) {
+            kind = "doubled";
         } else if (d_.duty) {
             kind = "handoff" + std::to_string(walk_at_);
         } else if (held == Hold::back_off || held == Hold::lanes_taken || held == Hold::none) {
@@ -110,6 +112,7 @@ std::string Core::disowned_text() const {
 }
 
 std::string Core::idle_text() const {
+    if (doubled() && !d_.barred.contains(d_.incarnation)) return doubled_text();
     if (disowned() && rules_.wiped_wait) return disowned_text();
     if (d_.duty) {
         const auto found = d_.known.find(d_.duty->target.key);
@@ -201,7 +204,8 @@ View Core::view(Instant now) const {
     view.waits_for = waiting_text();
     view.waits_kind = waiting_for_;
     view.disowned = disowned();
-    view.turn_to_come = d_.phase == Phase::idle && !d_.duty && !disowned() && hold() == Hold::away;
+    view.doubled = doubled();
+    view.turn_to_come = d_.phase == Phase::idle && !d_.duty && !disowned() && !doubled() && hold() == Hold::away;
     if (!view.waits_for.empty()) view.waiting = now - waiting_since_;
     for (const auto& grant : d_.grants) view.holders.push_back(Holder{grant.lane, grant.node, grant.target});
     auto everybody = s_.order;

@@ -130,13 +130,14 @@ Instant AppDriver::next_tick() const {
     return unstored_ ? std::min(next_store_, machine_.next_tick()) : machine_.next_tick();
 }
 
-std::vector<chain::Message> AppDriver::receive(const NodeName& from, const std::vector<chain::Message>& messages) {
+std::vector<chain::Message> AppDriver::receive(const NodeName& from, const std::string& address,
+                                               const std::vector<chain::Message>& messages) {
     // Its database may be new, and nothing may be said in its name before that is stored.
     if (!begun_) throw Error(ErrorKind::busy, "this agent is starting");
     answer_.clear();
     {
         const Answering scope(answering_, from);
-        for (const auto& message : messages) apply(machine_.receive(now(), from, message));
+        for (const auto& message : messages) apply(machine_.receive(now(), from, message, {address, false}));
     }
     if (unstored_) throw Error(ErrorKind::io, "the state could not be stored; nothing was accepted");
     return std::move(answer_);
@@ -304,7 +305,9 @@ void AppDriver::carry_out(const chain::Send& send) {
     const auto [target, body] = to_letter(context_.app.name, send.message);
     context_.outbox.post(send.to, target, body, [this, to = send.to](const PeerAnswer& answer) {
         hear(to, answer, [this, to](const PeerExchange& said) {
-            for (const auto& message : said.messages) apply(machine_.receive(now(), to, message));
+            const auto* peer = context_.config.find_node(to);
+            const chain::Origin origin{peer != nullptr ? peer->address.text() : std::string(), true};
+            for (const auto& message : said.messages) apply(machine_.receive(now(), to, message, origin));
         });
     });
 }

@@ -53,7 +53,8 @@ class AppDriver final : private RunnerEvents {
     void tick();
     [[nodiscard]] Instant next_tick() const;
     /// Messages from one peer; those for the same peer that they cause are the answer.
-    std::vector<chain::Message> receive(const NodeName& from, const std::vector<chain::Message>& messages);
+    std::vector<chain::Message> receive(const NodeName& from, const std::string& address,
+                                        const std::vector<chain::Message>& messages);
     /// What every node shows of every node.
     [[nodiscard]] Progress& progress() { return progress_; }
     void offer(const wire::Rollout& rollout);

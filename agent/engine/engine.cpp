@@ -163,13 +163,14 @@ AppDriver& Engine::driver(const AppName& app) const {
     return *it->second;
 }
 
-PeerExchange Engine::exchange(const AppName& app, const NodeName& from, const PeerExchange& said) {
+PeerExchange Engine::exchange(const AppName& app, const NodeName& from, const std::string& address,
+                              const PeerExchange& said) {
     auto& target = driver(app);
-    return call([&target, from, said] {
+    return call([&target, from, address, said] {
         PeerExchange answer;
         target.progress().merge(said.progress, said.rollouts);
         target.progress().merge_ledger(said.ledger);
-        if (!said.messages.empty()) answer.messages = target.receive(from, said.messages);
+        if (!said.messages.empty()) answer.messages = target.receive(from, address, said.messages);
         if (said.wants_history) {
             target.progress().history(answer.progress, answer.rollouts);
             answer.ledger = target.progress().ledger();

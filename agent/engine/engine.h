@@ -46,8 +46,9 @@ class Engine {
 
     /// What a peer's request says; see parse_exchange().
     [[nodiscard]] PeerExchange read(const NodeName& from, std::string_view body) { return reader_.read(from, body); }
-    /// Everything that a peer's request says, stored before this returns; the answer goes back to it.
-    PeerExchange exchange(const AppName& app, const NodeName& from, const PeerExchange& said);
+    /// Everything that a peer's request says, stored before this returns; the answer goes back to it. `address`: whence.
+    PeerExchange exchange(const AppName& app, const NodeName& from, const std::string& address,
+                          const PeerExchange& said);
     /// A rollout that begins here. Its key is made of `id` in the same moment, so that it is the newest heard of.
     wire::RolloutKey offer(const wire::Rollout& rollout, const RolloutId& id);
     /// Why a commit must not be deployed but by name, as the fleet knows it; empty when it may.

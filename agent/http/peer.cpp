@@ -15,7 +15,8 @@ Response handle_peer(operations::Peers& peers, const NodeName& from, const Reque
         return response;
     }
     if (path.size() == 4 && path[2] == "chain") {
-        return Response::json_text(peers.exchange(AppName(path[3]), from, request.body), 202);
+        return Response::json_text(peers.exchange(AppName(path[3]), from, request.remote_address, request.body),
+                                   202);
     }
     if (path.size() == 4 && path[2] == "pack") {
         return Response::content("application/x-git-pack", peers.pack(AppName(path[3]), request.body));
@@ -24,7 +25,7 @@ Response handle_peer(operations::Peers& peers, const NodeName& from, const Reque
 }
 
 Response handle_handoff(operations::Peers& peers, const NodeName& from, const AppName& app, const Request& request) {
-    return Response::json_text(peers.handoff(app, from, request.body), 202);
+    return Response::json_text(peers.handoff(app, from, request.remote_address, request.body), 202);
 }
 
 }  // namespace baton::http

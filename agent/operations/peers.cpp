@@ -19,12 +19,14 @@ CommitId commit_of(const std::string& text) {
 
 }  // namespace
 
-std::string Peers::exchange(const AppName& app, const NodeName& from, std::string_view body) {
-    return json::dump(engine::to_json(engine_.exchange(app, from, engine_.read(from, body))));
+std::string Peers::exchange(const AppName& app, const NodeName& from, const std::string& address,
+                            std::string_view body) {
+    return json::dump(engine::to_json(engine_.exchange(app, from, address, engine_.read(from, body))));
 }
 
-std::string Peers::handoff(const AppName& app, const NodeName& from, std::string_view body) {
-    const auto answer = engine_.exchange(app, from, engine_.read(from, body));
+std::string Peers::handoff(const AppName& app, const NodeName& from, const std::string& address,
+                           std::string_view body) {
+    const auto answer = engine_.exchange(app, from, address, engine_.read(from, body));
     json::Value value = engine::to_json(answer);
     value["already"] = false;
     for (const auto& message : answer.messages) {

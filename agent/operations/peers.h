@@ -17,10 +17,12 @@ namespace baton::operations {
 class Peers {
   public:
     explicit Peers(engine::Engine& engine) : engine_(engine) {}
-    /// Messages and progress in, what they cause for the sender out; stored when it returns.
-    [[nodiscard]] std::string exchange(const AppName& app, const NodeName& from, std::string_view body);
+    /// Messages and progress in, what they cause for the sender out; stored when it returns. `address`: whence.
+    [[nodiscard]] std::string exchange(const AppName& app, const NodeName& from, const std::string& address,
+                                       std::string_view body);
     /// The same for a handoff; `already` says whether this rollout was known here before.
-    [[nodiscard]] std::string handoff(const AppName& app, const NodeName& from, std::string_view body);
+    [[nodiscard]] std::string handoff(const AppName& app, const NodeName& from, const std::string& address,
+                                      std::string_view body);
     /// `{"want":COMMIT,"have":[…]}` as a git pack.
     [[nodiscard]] std::string pack(const AppName& app, std::string_view body) const;
 

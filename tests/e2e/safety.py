@@ -175,8 +175,8 @@ class SafetyCase(ChainCase):
             open_builds = database.execute("SELECT number, stage, message FROM builds WHERE finished_ms = 0").fetchall()
         return state, open_builds
 
-    def unsettled(self, chain, commit, nodes):
-        """Why the chain is not at rest on `commit`; empty when it is."""
+    def unsettled(self, chain, commit, nodes, state="succeeded"):
+        """Why the chain is not at rest on `commit`; empty when it is. `state` is that of the rollout as a whole."""
         for name in nodes:
             try:
                 app = chain[name].app("mini")
@@ -187,23 +187,23 @@ class SafetyCase(ChainCase):
                 if self.service(chain, name) != 200:
                     return f"{name} is out of service"
                 rollout = chain.rollout(commit, name)
-                if not rollout or rollout["state"] != "succeeded":
+                if not rollout or rollout["state"] != state:
                     return f"{name} shows {rollout}"
             except AskError as error:
                 return str(error)
-            state, open_builds = self.stored(chain, name)
+            stored, open_builds = self.stored(chain, name)
             for key in ("grants", "claim", "duty"):
-                if state.get(key):
-                    return f"{name} still keeps {key}: {state[key]}"
+                if stored.get(key):
+                    return f"{name} still keeps {key}: {stored[key]}"
             if open_builds:
                 return f"{name} has builds without an end: {open_builds}"
         return ""
 
-    def settled(self, chain, commit, within=60, nodes=None):
+    def settled(self, chain, commit, within=60, nodes=None, state="succeeded"):
         """Waits until all is at rest on `commit`: in service, no permit left, no build without an end, shown by all."""
         nodes = nodes or chain.NODES
-        wait_until(lambda: not self.unsettled(chain, commit, nodes), within,
-                   lambda: self.unsettled(chain, commit, nodes), every=0.1)
+        wait_until(lambda: not self.unsettled(chain, commit, nodes, state), within,
+                   lambda: self.unsettled(chain, commit, nodes, state), every=0.1)
 
     def stopped_spells(self, chain, since):
         """Per node, from each stop of its app until one is up again, as the apps themselves noted it."""

@@ -30,21 +30,55 @@ class ContestedTest(SafetyCase):
         wait_until(lambda: "baton accept web2" in agent.app("mini")["waits_for"], 30,
                    lambda: f"it says what it waits for: {agent.app('mini')}")
 
-    def test_a_second_database_of_a_node_gets_nothing_and_disturbs_nobody(self):
+    def both_refuse(self, chain, impostor):
+        """Until web2 and the impostor know of each other, and say how a person tells them apart."""
+        for agent in (impostor, chain["web2"]):
+            wait_until(lambda agent=agent: "two agents say that they are web2" in agent.app("mini")["waits_for"], 30,
+                       lambda agent=agent: f"it knows of the other one: {agent.app('mini')}")
+            said = agent.app("mini")["waits_for"]
+            self.assertEqual(said.count("heard from "), 2, said)
+            self.waits_for_a_person(agent)
+        for name in ("web1", "web3"):
+            wait_until(lambda name=name: "agents say that they are web2" in chain[name].log_tail(400), 10,
+                       "the log of the others names both")
+        # What the known one says of itself is on every node's status.
+        wait_until(lambda: "two agents" in chain.node_row("web3", "web2")["waits_for"], 20,
+                   lambda: f"web3 shows it: {chain.node_row('web3', 'web2')}")
+
+    def test_two_live_agents_of_one_name_both_refuse_until_one_is_silent(self):
         chain = self.safe_chain(handoff_timeout="2s")
         with self.one_at_a_time(chain):
             impostor = self.impostor(chain)
-            self.waits_for_a_person(impostor)
+            self.both_refuse(chain, impostor)
+            self.assertTrue(chain["web2"].app("mini")["in_service"], "what runs goes on running")
+            began = time.time()
             commit = chain.commit("While two say that they are web2")
             self.trigger(chain)
-            self.settled(chain, commit)
-            self.assertEqual(impostor.app("mini")["current"], "", "the impostor has deployed nothing")
-            self.waits_for_a_person(impostor)
+            self.settled(chain, commit, nodes=("web1", "web3"), state="running")
+            self.assertEqual(chain.events("web2", began), [], "the known one has deployed nothing")
+            self.assertEqual(chain.running_commit("web2"), chain.first)
+            self.assertEqual(impostor.app("mini")["current"], "", "nor has the impostor")
             self.assertFalse(impostor.app("mini")["in_service"])
             impostor.stop()
+            silent = time.time()
+            self.settled(chain, commit)
+            print(f"two agents of one name: whole {time.time() - silent:.1f} s after one of them had ended")
             commit = chain.commit("And when it is gone")
             self.trigger(chain, "web2")
             self.settled(chain, commit)
+
+    def test_accept_picks_one_of_two_live_agents_of_one_name(self):
+        chain = self.safe_chain(handoff_timeout="2s")
+        with self.one_at_a_time(chain):
+            impostor = self.impostor(chain)
+            self.both_refuse(chain, impostor)
+            chain.fleet.command("accept", "web2", agent=chain["web3"])
+            commit = chain.commit("Once one of the two is accepted")
+            self.trigger(chain, "web2")
+            self.settled(chain, commit)
+            wait_until(lambda: "another database was accepted" in impostor.app("mini")["waits_for"], 20,
+                       lambda: f"the other one is barred: {impostor.app('mini')}")
+            self.assertEqual(impostor.app("mini")["current"], "")
 
     def test_two_new_databases_of_one_name_both_wait_until_one_is_accepted(self):
         chain = self.chain(poll=False, deployed=False, start=False, handoff_timeout="2s")
@@ -109,7 +143,7 @@ class ContestedTest(SafetyCase):
             self.waits_for_a_person(impostor)
             commit = chain.commit("While there is a copy")
             self.trigger(chain)
-            self.settled(chain, commit)
+            self.settled(chain, commit, nodes=("web1", "web3"), state="running")
             self.assertFalse(impostor.app("mini")["in_service"])
             self.assertEqual([event for event in chain.events("impostor") if event["event"] == "up"], [])
 

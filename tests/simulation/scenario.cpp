@@ -25,6 +25,7 @@ chain::Timing quick_timing() {
     timing.catch_up_grace = milliseconds(1'000);
     timing.adopt_after = milliseconds(6'000);
     timing.silent_after = milliseconds(5'000);
+    timing.overlap = milliseconds(6'500);  // longer than what a dead agent has said is under way here
     timing.bring_up_for = milliseconds(3'000);
     timing.restore_again = milliseconds(1'000);
     timing.build_again_first = milliseconds(500);

@@ -23,6 +23,7 @@ class Bus {
   public:
     struct Node {
         NodeName name;
+        NodeName speaks_as;  ///< its name, but for an impostor's
         std::unique_ptr<Machine> machine;
         Durable disk;
         bool up = true;
@@ -49,13 +50,21 @@ class Bus {
         auto& node = nodes[name];
         if (node.machine) return;
         node.name = name;
+        if (node.speaks_as.empty()) node.speaks_as = name;
         if (node.disk.incarnation == 0) node.disk = fresh_durable(++incarnations);
         auto own = settings;
-        own.self = name;
+        own.self = node.speaks_as;
         if (config_hashes.contains(name)) own.config_hash = config_hashes.at(name);
         own.neighbours = stewards.contains(name);
         node.machine = std::make_unique<Machine>(own, node.disk, 42 + incarnations);
         feed(name, [&](Machine& m) { return m.start(now, node.up); });
+    }
+    /// A second agent that says that it is `of`, with an empty database or with `disk`. Nobody reaches it but with an
+    /// answer to what it has said.
+    void start_impostor(const NodeName& name, const NodeName& of, Durable disk = {}) {
+        nodes[name].speaks_as = of;
+        nodes[name].disk = std::move(disk);
+        start(name);
     }
     /// SIGKILL.
     void kill(const NodeName& name) { nodes[name].machine.reset(); }
@@ -99,7 +108,12 @@ class Bus {
                 const auto letter = std::move(mail.front());
                 mail.pop_front();
                 if (!cut.contains(letter.from) && !cut.contains(letter.to)) {
-                    feed(letter.to, [&](Machine& m) { return m.receive(now, letter.from, letter.message); });
+                    const Origin origin{letter.from.str() + "'s address", letter.answer};
+                    if (!letter.answer) answering = letter.from;
+                    feed(letter.to, [&](Machine& m) {
+                        return m.receive(now, nodes.at(letter.from).speaks_as, letter.message, origin);
+                    });
+                    answering.reset();
                 }
             }
             auto next = end;
@@ -163,6 +177,7 @@ class Bus {
     struct Letter {
         NodeName from, to;
         Message message;
+        bool answer = false;
     };
     struct Work {
         Instant at;
@@ -182,7 +197,8 @@ class Bus {
     void perform(Node& node, const Action& action) {
         const auto name = node.name;
         if (const auto* send = std::get_if<Send>(&action)) {
-            mail.push_back({name, send->to, send->message});
+            const bool answer = answering && nodes.at(*answering).speaks_as == send->to;
+            mail.push_back({name, answer ? *answering : send->to, send->message, answer});
         } else if (const auto* build = std::get_if<StartBuild>(&action)) {
             const auto commit = build->rollout.commit.str().substr(0, 1);
             builds.push_back(name.str() + ":" + commit + (build->ahead ? " ahead" : "") +
@@ -257,6 +273,7 @@ class Bus {
     }
 
     std::deque<Letter> mail;
+    std::optional<NodeName> answering;  ///< whose letter is being read
     std::vector<Work> works;
     std::uint64_t incarnations = 100;
     std::uint64_t ids = 0;

@@ -60,6 +60,7 @@ Message with(Body body) {
     Message message;
     const auto full = full_durable();
     message.header.incarnation = full.incarnation;
+    message.header.run = 0xFFFFFFFFFFFFFFFEULL;
     message.header.config_hash = "c0ffee";
     message.header.status = {
         some_rollout().target(), some_rollout().commit, some_rollout('2').target(), Phase::asking, true, false};
@@ -109,6 +110,7 @@ TEST_CASE("chain: every message reads back as it was") {
     whole.bad = full.bad;
     whole.identities = full.identities;
     whole.barred = full.barred;
+    whole.voices[NodeName("web2")] = {Voice{7, 8, "10.0.0.12:7070", true, 250}, Voice{9, 0, "", false, 0}};
     const std::vector<Body> bodies{Unknown{},
                                    Ask{big_ticket, 1, 2, rollout.target(), true},
                                    Granted{big_ticket, 2, rollout.target()},
