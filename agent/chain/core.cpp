@@ -21,11 +21,13 @@ Core::Core(Settings settings, Durable durable, std::uint64_t seed, Rules rules)
 void Core::begin(Instant now) {
     now_ = now;
     dirty_ = false;
+    tell_all_ = false;
     actions_.clear();
 }
 
 Effects Core::finish() {
     if (started_) decide();
+    if (tell_all_) tell_all();
     Effects effects;
     effects.store = dirty_;
     effects.actions = std::move(actions_);
@@ -67,6 +69,17 @@ void Core::send_to_voters(const Body& body) {
     for (const auto& voter : s_.voters) {
         if (voter != s_.self) send(voter, body);
     }
+}
+
+void Core::tell_all() {
+    std::set<NodeName> peers(s_.order.begin(), s_.order.end());
+    peers.insert(s_.voters.begin(), s_.voters.end());
+    peers.erase(s_.self);
+    for (const auto& action : actions_) {
+        if (const auto* sent = std::get_if<Send>(&action)) peers.erase(sent->to);
+    }
+    // A word that asks for no answer, and that every version understands.
+    for (const auto& peer : peers) send(peer, Told{});
 }
 
 void Core::note(Note::Level level, std::string text) { actions_.emplace_back(Note{level, std::move(text)}); }
@@ -159,6 +172,9 @@ Instant Core::next_tick() const {
     if (d_.phase == Phase::asking || revalidating_) next = std::min({next, ask_deadline_, ask_again_});
     if (d_.phase == Phase::idle && next_ask_ > now_ && wanted()) next = std::min(next, next_ask_);
     if (bake_until_) next = std::min(next, *bake_until_);
+    if (d_.claim && d_.claim->stage == OutStage::stuck && !revalidating_) {
+        next = std::min(next, std::max(next_unstick_, now_ + s_.timing.ask_again));
+    }
     if (bring_up_until_) next = std::min(next, std::max(*bring_up_until_, now_));
     if (d_.duty) next = std::min(next, walk_next_);
     if (trouble_) next = std::min(next, std::max(trouble_->again, now_));
@@ -235,6 +251,13 @@ Effects Core::health(Instant now, bool app_up) {
     return finish();
 }
 
+Effects Core::held_out(Instant now, bool held_out) {
+    begin(now);
+    tell_all_ = held_out != held_out_;
+    held_out_ = held_out;
+    return finish();
+}
+
 // --- Machine: the door ---
 
 Machine::Machine(Settings settings, Durable durable, std::uint64_t seed, Rules rules)
@@ -270,6 +293,7 @@ bool Machine::may_pass_over(const wire::Target& target, std::size_t already) con
     return core_->may_pass_over(target, already);
 }
 Effects Machine::health(Instant now, bool app_up) { return core_->health(now, app_up); }
+Effects Machine::held_out(Instant now, bool held_out) { return core_->held_out(now, held_out); }
 Effects Machine::order(Instant now, const Order& order, const std::string& who, OrderId& id) {
     return core_->order(now, order, who, id);
 }

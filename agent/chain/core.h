@@ -95,6 +95,7 @@ class Core {
     [[nodiscard]] bool goes_on(const wire::Target& target) const;
     [[nodiscard]] bool may_pass_over(const wire::Target& target, std::size_t already) const;
     Effects health(Instant now, bool app_up);
+    Effects held_out(Instant now, bool held_out);
     Effects order(Instant now, const Order& order, const std::string& who, OrderId& id);
     [[nodiscard]] bool order_known(OrderId id) const;
     [[nodiscard]] const Durable& durable() const { return d_; }
@@ -108,6 +109,7 @@ class Core {
     void changed() { dirty_ = true; }  ///< the durable state was written to
     void send(const NodeName& to, Body body);
     void send_to_voters(const Body& body);  ///< all but this node
+    void tell_all();                        ///< a message, which carries the header, to each peer that gets none
     void note(Note::Level level, std::string text);
     [[nodiscard]] std::int64_t wall_ms() const;
     [[nodiscard]] Milliseconds random_between(Milliseconds least, Milliseconds most);
@@ -264,12 +266,14 @@ class Core {
 
     // Effects under construction.
     bool dirty_ = false;
+    bool tell_all_ = false;  ///< something of which every peer is told at once, not with the next message only
     std::vector<Action> actions_;
 
     // Volatile state.
     bool started_ = false;
     Instant started_at_{};
     bool app_up_ = false;
+    bool held_out_ = false;
     std::optional<Instant> bring_up_until_;
     std::map<NodeName, Peer> peers_;
     std::uint64_t nonce_ = 0;
@@ -294,6 +298,8 @@ class Core {
     std::string last_hold_;   ///< why the last ask was given up
     std::optional<Instant> bake_until_;
     Instant next_restore_{};
+    Instant next_unstick_{};
+    unsigned unstuck_tries_ = 0;  ///< in a row, none of which has brought the node back
 
     wire::RolloutKey lead_key_;  ///< the leading rollout as last seen …
     Instant lead_since_{};       ///< … and since when nobody is seen to carry it

@@ -284,7 +284,8 @@ unsigned Core::serving_others(unsigned& needed) const {
         const auto peer = peers_.find(node);
         if (node == s_.self || peer == peers_.end()) continue;
         if (!peer->second.status.current.key.empty()) ++deployed;
-        if (is_live(node) && peer->second.status.serving) ++serving;
+        const auto& status = peer->second.status;
+        if (is_live(node) && status.serving && !status.held_out) ++serving;
     }
     // A node on which nothing was ever deployed cannot serve; the first rollout must not wait for it.
     needed = std::min(s_.policy.min_healthy.of(s_.order.size()), deployed);

@@ -135,6 +135,7 @@ void Core::mark_failed(const wire::Rollout& rollout, FailureKind kind, const std
     d_.failed[rollout.key] = Failure{rollout.attempt, kind, s_.self, who, reason, wall_ms(), at_fault};
     mark_bad(at_fault, BadCommit{reason, wall_ms(), rollout.target(), false});
     changed();
+    tell_all_ = true;
     note(Note::Level::error, kind == FailureKind::halted
                                  ? fmt::format("rollout {} is halted by {}: {}", rollout.key.id, who, reason)
                                  : fmt::format("rollout {} failed on {}: {}", rollout.key.id, s_.self, reason));
@@ -201,6 +202,7 @@ Status Core::make_status() const {
         d_.claim && (d_.claim->stage == OutStage::baking || d_.claim->stage == OutStage::neighbours);
     status.serving = app_up_ && (d_.phase != Phase::out || serves_out);
     status.may_grant = may_grant();
+    status.held_out = held_out_;
     return status;
 }
 

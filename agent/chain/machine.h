@@ -155,6 +155,8 @@ struct View {
     std::optional<wire::Rollout> newest;  ///< newest rollout heard of
     std::optional<wire::Rollout>
         proven;  ///< newest that has succeeded somewhere and did not fail: what to catch up with
+    std::optional<wire::Rollout> leading;  ///< what everybody should go for now, unless it has ended
+    std::vector<wire::Rollout> queued;     ///< on_new_commit: queue: what follows it, in that order
     std::optional<wire::Rollout> current;  ///< what this node runs
     bool newest_halted = false;
     std::string halted_because;
@@ -169,6 +171,9 @@ struct View {
     bool may_grant = true;  ///< false: a fresh database that nobody accepted yet
     bool disowned = false;  ///< the peers take another database for this node's
     bool doubled = false;   ///< another agent that is alive says that it is this node
+
+    /// The rollout that `status` is about and that orders mean: the newest, or the one that others are queued behind.
+    [[nodiscard]] const std::optional<wire::Rollout>& shown() const { return queued.empty() ? newest : leading; }
 };
 
 class Core;
@@ -209,6 +214,8 @@ class Machine {
     [[nodiscard]] bool may_pass_over(const wire::Target& target, std::size_t already) const;
     /// The app's own health as the driver sees it between switches: bake time, min_healthy.
     Effects health(Instant now, bool app_up);
+    /// The node does not serve, whatever its app answers: a person has drained it, or it catches up first.
+    Effects held_out(Instant now, bool held_out);
 
     /// Carries out or spreads an order; throws Error(conflict/invalid) when it makes no sense here.
     Effects order(Instant now, const Order& order, const std::string& who, OrderId& id);

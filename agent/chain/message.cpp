@@ -39,7 +39,8 @@ json::Value to_json(const Header& header) {
               {"working", wire::to_json(status.working)},
               {"phase", to_text(status.phase)},
               {"serving", status.serving},
-              {"may_grant", status.may_grant}}},
+              {"may_grant", status.may_grant},
+              {"held_out", status.held_out}}},
             {"failed", codec::to_json(header.failed)},
             {"once", codec::to_json(header.once)},
             {"freeze", codec::to_json(header.freeze)},
@@ -60,6 +61,7 @@ Header parse_header(const json::Value& value) {
     header.status.phase = parse_phase(json::text(status, "phase"));
     header.status.serving = json::flag(status, "serving");
     header.status.may_grant = json::flag_or(status, "may_grant", true);
+    header.status.held_out = json::flag_or(status, "held_out", false);
     header.failed = codec::parse_failed(codec::list(value, "failed"));
     header.once = codec::parse_once(codec::list(value, "once"));
     header.freeze = codec::parse_freeze(json::member(value, "freeze"));

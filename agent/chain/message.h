@@ -38,6 +38,7 @@ struct Status {
     Phase phase = Phase::idle;
     bool serving = false;  ///< its app answers, and the node is not out
     bool may_grant = true;
+    bool held_out = false;  ///< its app may answer, but a person has drained the node, or it catches up before it serves
     bool operator==(const Status&) const = default;
 };
 

@@ -32,6 +32,8 @@ struct Timing {
     Milliseconds overlap{2'000};          ///< two agents that speak so long in one name are two, not a restart
     Milliseconds bring_up_for{60'000};   ///< an app that was down at the start gets this before a permit is asked for
     Milliseconds restore_again{30'000};  ///< a stuck node whose app answers again tries to prove it
+    Milliseconds unstick_first{10'000};  ///< one whose app does not tries to put it back once more, doubled each time …
+    Milliseconds unstick_most{600'000};  ///< … up to this
     Milliseconds build_again_first{
         10'000};  ///< a node that alone cannot build what the others run, doubled each time …
     Milliseconds build_again_most{300'000};  ///< … up to this

@@ -216,6 +216,10 @@ Effects Core::switched(Instant now, const Ticket& ticket, SwitchEnd end, const s
         claim.stage = OutStage::stuck;
         claim.reason = reason;
         next_restore_ = now_ + s_.timing.restore_again;
+        constexpr unsigned most_doublings = 16;
+        next_unstick_ =
+            now_ + std::min(s_.timing.unstick_most,
+                            s_.timing.unstick_first * (1 << std::min(unstuck_tries_++, most_doublings)));
         app_up_ = false;
         changed();
         note(Note::Level::error, fmt::format("this node is out of service, and the previous release could not be "
@@ -226,6 +230,7 @@ Effects Core::switched(Instant now, const Ticket& ticket, SwitchEnd end, const s
         return finish();
     }
     app_up_ = true;
+    unstuck_tries_ = 0;
     if (restoring) {
         end_claim();
         return finish();
@@ -371,8 +376,14 @@ void Core::watch_stuck() {
     }
     // Something newer may cure it: it is tried in the lane that the node holds.
     const auto* known = wanted();
-    if (!known || !build_ || !build_->ready || build_->rollout.target() != known->rollout.target()) return;
-    if (now_ < next_ask_ || frozen()) return;
+    const bool cure = known && build_ && build_->ready && build_->rollout.target() == known->rollout.target();
+    if (!cure && now_ >= next_unstick_) {
+        // A full disk, a database that was away: what stood in the way may be over.
+        const auto reason = d_.claim->reason;
+        begin_restore(reason);
+        return;
+    }
+    if (!cure || now_ < next_ask_ || frozen()) return;
     d_.claim->rollout = known->rollout;
     d_.claim->once_steps = build_->once_steps;
     revalidate();

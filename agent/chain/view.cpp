@@ -56,8 +56,9 @@ std::string Core::out_text() const {
         case OutStage::switching: return fmt::format("the switch to {}", claim.rollout.key.id);
         case OutStage::restoring: return fmt::format("the previous release to be put back: {}", claim.reason);
         case OutStage::stuck:
-            return fmt::format("a person: this node is out of service, the previous release could not be proved: {}",
-                               claim.reason);
+            return fmt::format("a person: this node is out of service, the previous release could not be proved: {}; it "
+                               "is put back once more in {}",
+                               claim.reason, human_duration(std::max(Milliseconds{0}, next_unstick_ - now_)));
         case OutStage::neighbours: return fmt::format("its neighbours to have {}", claim.rollout.key.id);
         case OutStage::baking:
             return fmt::format("the bake time of {}: in service, and watched for {} more", claim.rollout.key.id,
@@ -198,6 +199,13 @@ View Core::view(Instant now) const {
     }
     for (auto it = d_.known.rbegin(); it != d_.known.rend() && !view.proven; ++it) {
         if (it->second.proven && !is_failed(it->second)) view.proven = it->second.rollout;
+    }
+    if (const auto* lead = leading(); lead && !lead->ended) {
+        view.leading = lead->rollout;
+        const bool queue = s_.policy.on_new_commit == config::OnNewCommit::queue;
+        for (auto it = d_.known.upper_bound(lead->rollout.key); queue && it != d_.known.end(); ++it) {
+            if (!is_failed(it->second)) view.queued.push_back(it->second.rollout);
+        }
     }
     view.current = d_.current;
     view.baking = d_.phase == Phase::out && d_.claim->stage == OutStage::baking;

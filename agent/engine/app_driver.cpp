@@ -97,6 +97,7 @@ void AppDriver::start(bool app_up) {
     // What the store must not lose is there before the first message goes out, a fresh incarnation above all.
     unstored_ = true;
     apply(machine_.start(now(), app_up));
+    note_held_out();
     PeerExchange ask;
     ask.wants_history = true;
     for (const auto& node : context_.config.nodes) {
@@ -161,7 +162,20 @@ void AppDriver::health(bool app_up) {
     app_up_ = app_up;
     // A node that could not be put back is out until that is proved, whatever its app answers.
     if (!out_of_service()) judge_service();
+    note_held_out();
     apply(machine_.health(now(), app_up));
+}
+
+void AppDriver::set_drained(bool drained) {
+    rotation_.set_drained(drained);
+    if (begun_) note_held_out();
+}
+
+void AppDriver::note_held_out() {
+    const bool held_out = rotation_.catching_up() || context_.store.flags.has(context_.app.name, store::flag::drained);
+    if (held_out == held_out_) return;
+    held_out_ = held_out;
+    apply(machine_.held_out(now(), held_out));
 }
 
 Snapshot AppDriver::snapshot() const {
@@ -367,9 +381,30 @@ void AppDriver::carry_out(const chain::Note& note) {
     }
 }
 
+void AppDriver::record_queued(const chain::View& view) {
+    if (view.queued.empty()) recorded_.clear();
+    for (const auto& rollout : view.queued) {
+        const auto& id = rollout.key.id;
+        if (recorded_.contains(id) || unstored_) continue;
+        try {
+            if (!context_.store.rollouts.get(context_.app.name, id)) {
+                context_.store.rollouts.upsert(
+                    {rollout, store::RolloutState::running, {}, to_epoch_ms(context_.clock.wall())});
+            }
+            recorded_.insert(id);
+        } catch (const Error& error) {
+            // For people only, and tried again with whatever comes next.
+            log::warning("chain", "cannot record a queued rollout",
+                         {{"app", context_.app.name}, {"rollout", id}, {"reason", error.text()}});
+            return;
+        }
+    }
+}
+
 void AppDriver::note_waiting() {
-    if (switching()) return;  // its stages say what they wait for
     const auto view = machine_.view(now());
+    record_queued(view);
+    if (switching()) return;  // its stages say what they wait for
     say_waiting(view);
     if (!view.wanted || view.baking || view.waits_for == waits_for_) return;
     waits_for_ = view.waits_for;

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -63,7 +64,7 @@ class AppDriver final : private RunnerEvents {
     [[nodiscard]] bool order_known(chain::OrderId id) const { return machine_.order_known(id); }
     bool cancel(const wire::Target& target, const std::string& reason);
     void health(bool app_up);
-    void set_drained(bool drained) { rotation_.set_drained(drained); }
+    void set_drained(bool drained);
     [[nodiscard]] Snapshot snapshot() const;
     /// Why a commit must not be deployed but by name, as the fleet knows it; empty when it may.
     [[nodiscard]] std::string why_bad(const CommitId& commit) const;
@@ -102,12 +103,16 @@ class AppDriver final : private RunnerEvents {
     void note_waiting();
     void log_waiting();
     void say_waiting(const chain::View& view);
+    /// Rollouts that wait for their time are shown from the moment they are known, not only once a build begins.
+    void record_queued(const chain::View& view);
     /// Ends the records of builds that nobody works on or wants any more: what a crash or a late cancel left behind.
     void settle_records();
     [[nodiscard]] bool listening() const;
     [[nodiscard]] bool bringing_on() const;
     [[nodiscard]] StewardEvents steward_events();
     void judge_service();
+    /// Tells the protocol whether the node is kept from serving, besides its switches.
+    void note_held_out();
     [[nodiscard]] bool out_of_service() const;
     [[nodiscard]] bool behind() const;
     bool fetch_from_peers(const CommitId& commit) const;
@@ -130,8 +135,10 @@ class AppDriver final : private RunnerEvents {
         std::string text;
         Instant at{};
     };
-    Said said_;  ///< what other nodes were told last that this one waits for
+    std::set<RolloutId> recorded_;  ///< queued rollouts that the store has
+    Said said_;                     ///< what other nodes were told last that this one waits for
     bool app_up_ = true;
+    bool held_out_ = false;  ///< as the protocol was told last
     bool begun_ = false;  ///< start() was called
     Instant next_settle_{};
     Instant started_{};

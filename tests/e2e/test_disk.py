@@ -120,6 +120,31 @@ class FullDiskTest(SafetyCase):
             self.settled(chain, commit)
             self.assertEqual(self.migrated(chain, commit), 1)
 
+    def test_a_node_stuck_by_a_full_disk_comes_back_by_itself_when_there_is_room(self):
+        chain, fill, free = self.chain_with_disk("mini")
+        with self.one_at_a_time(chain):
+            gate = chain.close_gate("switch", "web2")
+            commit = chain.commit("Never healthy, and the disk is full", healthy=False)
+            self.trigger(chain, "web2")
+            wait_until(lambda: chain.reached(gate), 30, "web2 is in its switch")
+            fill()
+            chain.open_gate(gate)
+            wait_until(lambda: "once more in" in chain["web2"].app("mini")["waits_for"], 60,
+                       lambda: f"web2 is stuck, and says when it tries again: {chain['web2'].app('mini')}")
+            self.assertEqual(chain["web2"].app("mini")["phase"], "out")
+            self.assertEqual(self.service(chain, "web2"), 503)
+            # It has told everybody, and the others have not gone after it.
+            self.assertEqual(chain.rollout(commit, "web3")["state"], "halted")
+            free()
+            freed = time.time()
+            wait_until(lambda: chain.running_commit("web2") == chain.first
+                       and chain["web2"].app("mini")["phase"] == "idle" and self.service(chain, "web2") == 200, 90,
+                       lambda: f"web2 is back with what it had: {chain['web2'].app('mini')}")
+            print(f"stuck by a full disk: back {time.time() - freed:.1f} s after there was room")
+        commit = chain.commit("Works again")
+        self.trigger(chain, "web2")
+        self.settled(chain, commit)
+
     def test_a_disk_below_deploy_to_that_fills_while_the_new_release_comes_up(self):
         chain, fill, free = self.chain_with_disk("mini")
         with self.one_at_a_time(chain):

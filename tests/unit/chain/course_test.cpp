@@ -55,6 +55,33 @@ TEST_CASE("chain: with on_new_commit queue the older rollout ends everywhere fir
     CHECK(bus.switches == Strings{"web1:a", "web2:a", "web3:a", "web2:b", "web3:b", "web1:b"});
 }
 
+TEST_CASE("chain: what is queued is shown behind what runs, on every node that knows it") {
+    Bus bus(3);
+    bus.settings.policy.on_new_commit = config::OnNewCommit::queue;
+    bus.start_all();
+    bus.run(seconds(20));
+    const auto a = bus.offer(web1, 'a');
+    const auto b = bus.offer(web2, 'b');
+    const auto c = bus.offer(web3, 'c');
+    bus.run(seconds(4));
+    for (const auto& node : {web1, web2, web3}) {
+        const auto view = bus.view(node);
+        REQUIRE(view.leading);
+        CHECK(view.leading->target() == a);
+        CHECK(view.shown()->target() == a);
+        REQUIRE(view.queued.size() == 2);
+        CHECK(view.queued[0].target() == b);
+        CHECK(view.queued[1].target() == c);
+    }
+    bus.run(seconds(90));
+    CHECK(bus.running() == Strings{"c", "c", "c"});
+    for (const auto& node : {web1, web2, web3}) {
+        CHECK(bus.view(node).queued.empty());
+        CHECK_FALSE(bus.view(node).leading);
+        CHECK(bus.view(node).shown()->target() == c);
+    }
+}
+
 TEST_CASE("chain: in a queue a halted rollout gives way") {
     Bus bus(3);
     bus.settings.policy.on_new_commit = config::OnNewCommit::queue;

@@ -8,6 +8,7 @@
 using namespace baton;
 using namespace baton::chain;
 using namespace baton::chain::test;
+using std::chrono::milliseconds;
 using std::chrono::seconds;
 using Strings = std::vector<std::string>;
 
@@ -31,6 +32,28 @@ void let_web3_fail_alone(Bus& bus) {
 }
 
 }  // namespace
+
+TEST_CASE("chain: a failure is on every node at once, not with the next message only") {
+    Bus bus(4, 1, 1);
+    const auto what = GENERATE(std::string("build"), std::string("stuck"));
+    if (what == "build") bus.failing_builds.insert("web2:a");
+    if (what == "stuck") {
+        bus.failing_switches.insert("web2:a");
+        bus.stuck.insert("web2");
+    }
+    bus.start_all();
+    bus.run(seconds(10));
+    bus.offer(web2, 'a');
+    // Until it fails, in steps too short for anybody to ask how the others stand.
+    for (int i = 0; i < 400 && !bus.view(web2).newest_halted; ++i) bus.run(milliseconds(20));
+    REQUIRE(bus.view(web2).newest_halted);
+    bus.run(milliseconds(20));
+    for (const auto& node : bus.settings.voters) {
+        INFO(node.str());
+        CHECK(bus.view(node).newest_halted);
+        CHECK_THAT(bus.view(node).halted_because, Catch::Contains("failed on web2"));
+    }
+}
 
 TEST_CASE("chain: a node that alone cannot build what the others run halts nothing, and tries again") {
     Bus bus(3);

@@ -7,6 +7,7 @@
 using namespace baton;
 using namespace baton::chain;
 using namespace baton::chain::test;
+using std::chrono::milliseconds;
 using std::chrono::seconds;
 using Strings = std::vector<std::string>;
 
@@ -76,6 +77,25 @@ TEST_CASE("chain: a holder that was killed keeps its lane, asks again, and does 
     CHECK(bus.most_out == 1);
 }
 
+TEST_CASE("chain: a release that a silent peer did not hear is asked for as soon as it is back") {
+    Bus bus(3);
+    bus.start_all();
+    bus.run(seconds(10));
+    bus.offer(web1, 'a');
+    for (int i = 0; i < 400 && !bus.out.contains("web1"); ++i) bus.run(milliseconds(20));
+    bus.run(milliseconds(100));
+    REQUIRE(bus.view(web3).holders.size() == 1);
+    // What is said to a peer that does not answer is dropped; its last word only may reach it later.
+    bus.cut.insert(web3);
+    bus.run(seconds(3));
+    REQUIRE_FALSE(bus.out.contains("web1"));
+    REQUIRE(bus.view(web3).holders.front().node == web1);
+    bus.cut.clear();
+    bus.run(bus.settings.timing.inquire_every + milliseconds(100));
+    const auto holders = bus.view(web3).holders;
+    CHECK(std::none_of(holders.begin(), holders.end(), [](const Holder& holder) { return holder.node == web1; }));
+}
+
 TEST_CASE("chain: a switch that kills the agent twice is taken for the cause") {
     Bus bus(3);
     bus.hanging.insert("web1:a");
@@ -141,6 +161,30 @@ TEST_CASE("chain: a node that cannot be put back stays out and keeps the lane, u
     CHECK(bus.running() == Strings{"b", "b", "b"});
     CHECK(bus.switches.at(1) == "web1:b again");
     CHECK(bus.most_out == 1);
+}
+
+TEST_CASE("chain: a node that could not be put back tries it again by itself, more and more seldom, and says when") {
+    Bus bus(3);
+    bus.failing_switches.insert("web1:a");
+    bus.stuck.insert("web1");
+    bus.start_all();
+    bus.offer(web1, 'a');
+    bus.run(seconds(8));
+    REQUIRE(bus.view(web1).phase == Phase::out);
+    REQUIRE_FALSE(bus.nodes.at(web1).up);
+    CHECK_THAT(bus.view(web1).waits_for, Catch::Contains("health answered 500"));
+    CHECK_THAT(bus.view(web1).waits_for, Catch::Contains("once more in"));
+    bus.run(seconds(100));
+    // 10, 20, 40 s apart, and what each takes.
+    CHECK(bus.restores.size() == 3);
+    CHECK(bus.view(web2).holders.size() == 1);
+    bus.stuck.clear();
+    bus.run(seconds(90));
+    CHECK(bus.view(web1).phase == Phase::idle);
+    CHECK(bus.nodes.at(web1).up);
+    CHECK(bus.view(web2).holders.empty());
+    CHECK(bus.view(web2).newest_halted);
+    CHECK(bus.switches == Strings{"web1:a"});
 }
 
 TEST_CASE("chain: a frozen app asks for nothing until it is unfrozen, on every node") {
@@ -308,6 +352,24 @@ TEST_CASE("chain: min_healthy is looked at before a node goes out") {
     CHECK(bus.running() == Strings{"a", "a", "a"});
     CHECK_THAT(bus.view(web1).waits_for, Catch::Contains("1 are, 2 must be"));
     bus.feed(web2, [&](Machine& m) { return m.health(bus.now, true); });
+    bus.run(seconds(60));
+    CHECK(bus.running() == Strings{"b", "b", "b"});
+}
+
+TEST_CASE("chain: a node that a person has drained, or that catches up first, is none of min_healthy") {
+    Bus bus(3);
+    bus.settings.policy.min_healthy = {2, false};
+    bus.start_all();
+    bus.offer(web1, 'a');
+    bus.run(seconds(40));
+    REQUIRE(bus.running() == Strings{"a", "a", "a"});
+    // Its app answers all the same.
+    bus.feed(web3, [&](Machine& m) { return m.held_out(bus.now, true); });
+    bus.offer(web1, 'b');
+    bus.run(seconds(40));
+    CHECK(bus.running()[0] == "a");
+    CHECK_THAT(bus.view(web1).waits_for, Catch::Contains("1 are, 2 must be"));
+    bus.feed(web3, [&](Machine& m) { return m.held_out(bus.now, false); });
     bus.run(seconds(60));
     CHECK(bus.running() == Strings{"b", "b", "b"});
 }
