@@ -224,9 +224,9 @@ void Core::steer_build() {
         } else {
             const auto* lead = leading();
             const bool same = lead && lead->rollout.target() == build_->rollout.target();
-            drop_build(wire::BuildState::superseded,
-                       same && doubled() ? "another agent says that it is this node"
-                       : lead            ? fmt::format("superseded by {}", lead->rollout.key.id) : "no longer wanted");
+            drop_build(wire::BuildState::superseded, same && doubled() ? "another agent says that it is this node"
+                                                     : lead ? fmt::format("superseded by {}", lead->rollout.key.id)
+                                                            : "no longer wanted");
         }
     }
     if (!known) return;

@@ -217,9 +217,8 @@ Effects Core::switched(Instant now, const Ticket& ticket, SwitchEnd end, const s
         claim.reason = reason;
         next_restore_ = now_ + s_.timing.restore_again;
         constexpr unsigned most_doublings = 16;
-        next_unstick_ =
-            now_ + std::min(s_.timing.unstick_most,
-                            s_.timing.unstick_first * (1 << std::min(unstuck_tries_++, most_doublings)));
+        next_unstick_ = now_ + std::min(s_.timing.unstick_most,
+                                        s_.timing.unstick_first * (1 << std::min(unstuck_tries_++, most_doublings)));
         app_up_ = false;
         changed();
         note(Note::Level::error, fmt::format("this node is out of service, and the previous release could not be "

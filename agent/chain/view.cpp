@@ -56,9 +56,10 @@ std::string Core::out_text() const {
         case OutStage::switching: return fmt::format("the switch to {}", claim.rollout.key.id);
         case OutStage::restoring: return fmt::format("the previous release to be put back: {}", claim.reason);
         case OutStage::stuck:
-            return fmt::format("a person: this node is out of service, the previous release could not be proved: {}; it "
-                               "is put back once more in {}",
-                               claim.reason, human_duration(std::max(Milliseconds{0}, next_unstick_ - now_)));
+            return fmt::format(
+                "a person: this node is out of service, the previous release could not be proved: {}; it "
+                "is put back once more in {}",
+                claim.reason, human_duration(std::max(Milliseconds{0}, next_unstick_ - now_)));
         case OutStage::neighbours: return fmt::format("its neighbours to have {}", claim.rollout.key.id);
         case OutStage::baking:
             return fmt::format("the bake time of {}: in service, and watched for {} more", claim.rollout.key.id,

@@ -79,8 +79,8 @@ void Core::watch_voices() {
         note(Note::Level::info, fmt::format("only one agent says any more that it is {}", node));
         return true;
     });
-    const bool over = rival_ && (now_ - rival_->heard >= s_.timing.silent_after ||
-                                 d_.barred.contains(rival_->voice.incarnation));
+    const bool over =
+        rival_ && (now_ - rival_->heard >= s_.timing.silent_after || d_.barred.contains(rival_->voice.incarnation));
     if (!over) return;
     note(Note::Level::info, "no other agent is heard any more that says that it is this node");
     rival_.reset();
@@ -110,9 +110,8 @@ void Core::hear_of_voices(const NodeName& node, const std::vector<Voice>& voices
         if (heard < started_at_ + s_.timing.overlap) continue;
         const bool fresh = !rival_;
         if (rival_ && rival_->heard > heard) continue;
-        const auto mine = std::ranges::find_if(voices, [&](const Voice& each) {
-            return each.incarnation == d_.incarnation && each.run == nonce_;
-        });
+        const auto mine = std::ranges::find_if(
+            voices, [&](const Voice& each) { return each.incarnation == d_.incarnation && each.run == nonce_; });
         rival_ = Rival{voice, mine == voices.end() ? std::string() : mine->address, heard};
         if (fresh) note(Note::Level::error, "this node waits for " + doubled_text());
     }
@@ -180,13 +179,15 @@ std::string Core::accept_one_of(const NodeName& node, const std::string& who) {
 std::string Core::doubled_text() const {
     const bool copy = rival_->voice.incarnation == d_.incarnation;
     const auto cure = copy ? std::string("stop the copy, and empty its state_dir before it starts again")
-                           : fmt::format("stop the wrong one, or `baton accept {0}`, which takes the one that answers "
-                                         "at {0}'s address",
-                                         s_.self);
-    return fmt::format("a person: two agents say that they are {}, and neither deploys while both are heard: this one "
-                       "({}) and another ({}{}); {}",
-                       s_.self, name_of(Voice{d_.incarnation, 0, rival_->own_address, false, 0}),
-                       name_of(rival_->voice), copy ? ", a copy of this one" : "", cure);
+                           : fmt::format(
+                                 "stop the wrong one, or `baton accept {0}`, which takes the one that answers "
+                                 "at {0}'s address",
+                                 s_.self);
+    return fmt::format(
+        "a person: two agents say that they are {}, and neither deploys while both are heard: this one "
+        "({}) and another ({}{}); {}",
+        s_.self, name_of(Voice{d_.incarnation, 0, rival_->own_address, false, 0}), name_of(rival_->voice),
+        copy ? ", a copy of this one" : "", cure);
 }
 
 }  // namespace baton::chain

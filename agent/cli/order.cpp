@@ -71,7 +71,7 @@ class Follower {
     std::optional<int> look_at(const json::Value& rollout) {
         print(lines_.changed(app_, list_of(rollout, "nodes")));
         const std::string state = text_of(rollout, "state");
-        if (state == "running" || state.empty()) return std::nullopt;
+        if (state == "running" || state == "queued" || state.empty()) return std::nullopt;
         const std::string end = fmt::format("{} {}{}", app_, escape_control(state), reason_of(rollout));
         if (state == "succeeded") {
             print(end + "\n");

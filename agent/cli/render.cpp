@@ -179,6 +179,10 @@ std::string render_app(const json::Value& app, std::int64_t now_ms) {
                             since(number_of(*frozen, "since_ms"), now_ms), shown(text_of(*frozen, "reason"), 300),
                             until > 0 ? fmt::format(" (until {})", when(until)) : "");
     }
+    for (const auto& next : list_of(app, "queued")) {
+        text += fmt::format("  then {} \"{}\", which {}\n", commit_of(next, "commit"),
+                            shown(text_of(next, "subject"), 60), shown(text_of(next, "reason"), 300));
+    }
     if (flag_of(app, "disabled")) text += "  DISABLED: nothing triggers it\n";
     if (const auto waits = text_of(app, "waits_for"); !waits.empty())
         text += fmt::format("  waits for {}\n", shown(waits, 300));

@@ -37,10 +37,22 @@ json::Value to_json(const operations::NodeView& node) {
 }
 
 json::Value to_json(const operations::AppStatus& app) {
-    json::Value value{{"app", app.app.str()},         {"phase", app.phase},           {"frozen", nullptr},
-                      {"rollout", nullptr},           {"waits_for", app.waits_for},   {"waiting_ms", app.waiting_ms},
-                      {"current", app.current.str()}, {"in_service", app.in_service}, {"disabled", app.disabled},
-                      {"drained", app.draining},      {"nodes", json::Value::array()}};
+    json::Value value{{"app", app.app.str()},
+                      {"phase", app.phase},
+                      {"frozen", nullptr},
+                      {"rollout", nullptr},
+                      {"waits_for", app.waits_for},
+                      {"waiting_ms", app.waiting_ms},
+                      {"current", app.current.str()},
+                      {"in_service", app.in_service},
+                      {"disabled", app.disabled},
+                      {"drained", app.draining},
+                      {"nodes", json::Value::array()},
+                      {"queued", json::Value::array()}};
+    for (const auto& next : app.queued) {
+        value["queued"].push_back(http::to_json(next));
+        value["queued"].back().erase("nodes");
+    }
     if (app.frozen) {
         value["frozen"] = {{"by", app.frozen->by},
                            {"reason", app.frozen->reason},

@@ -15,8 +15,7 @@ Response handle_peer(operations::Peers& peers, const NodeName& from, const Reque
         return response;
     }
     if (path.size() == 4 && path[2] == "chain") {
-        return Response::json_text(peers.exchange(AppName(path[3]), from, request.remote_address, request.body),
-                                   202);
+        return Response::json_text(peers.exchange(AppName(path[3]), from, request.remote_address, request.body), 202);
     }
     if (path.size() == 4 && path[2] == "pack") {
         return Response::content("application/x-git-pack", peers.pack(AppName(path[3]), request.body));

@@ -90,7 +90,10 @@ std::vector<const config::Node*> visiting_order(const config::AgentConfig& confi
 }
 
 RolloutState state_of(const RolloutView& view, const chain::View& chain_view) {
-    const auto target = view.rollout.target();
+    const auto& key = view.rollout.key;
+    const auto is_this = [&](const wire::Rollout& rollout) { return rollout.key == key; };
+    if (std::ranges::any_of(chain_view.queued, is_this)) return RolloutState::queued;
+    const bool leading = chain_view.leading && is_this(*chain_view.leading);
     const bool newest = chain_view.newest && chain_view.newest->key == view.rollout.key;
     if (newest && chain_view.newest_halted) return RolloutState::halted;
     bool failed = false;
@@ -107,8 +110,8 @@ RolloutState state_of(const RolloutView& view, const chain::View& chain_view) {
         view.nodes, [](const NodeView& node) { return node.progress.state == wire::BuildState::succeeded; });
     if (all_done && any_done) return RolloutState::succeeded;
     // Of the newest the protocol knows: what failed without halting it is one node's own trouble.
-    if (failed && !newest) return RolloutState::halted;
-    return newest ? RolloutState::running : RolloutState::superseded;
+    if (failed && !newest && !leading) return RolloutState::halted;
+    return newest || leading ? RolloutState::running : RolloutState::superseded;
 }
 
 /// What a node said last that it runs, whatever rollout that was about.
@@ -120,6 +123,14 @@ CommitId last_current(store::Store& store, const AppName& app, const NodeName& n
         if (row && !row->current.empty() && row->version > newest.version) newest = *row;
     }
     return newest.current;
+}
+
+/// What a rollout waits for that is queued: the one before it.
+std::string queued_behind(const chain::View& view, const wire::RolloutKey& key) {
+    const auto it = std::ranges::find(view.queued, key, &wire::Rollout::key);
+    if (it == view.queued.end() || !view.leading) return {};
+    const auto& before = it == view.queued.begin() ? *view.leading : *(it - 1);
+    return fmt::format("waits for the end of rollout {} (on_new_commit: queue)", before.key.id);
 }
 
 RolloutView rollout_view(const config::AgentConfig& config, store::Store& store, const wire::Rollout& rollout,
@@ -153,6 +164,7 @@ RolloutView rollout_view(const config::AgentConfig& config, store::Store& store,
         view.nodes.push_back(std::move(one));
     }
     view.state = state_of(view, chain_view);
+    if (view.state == RolloutState::queued) view.reason = queued_behind(chain_view, rollout.key);
     if (view.state == RolloutState::halted) {
         view.reason = chain_view.halted_because;
         for (const auto& node : view.nodes) {
@@ -204,6 +216,7 @@ std::size_t character_border(std::string_view bytes) {
 
 std::string_view to_text(RolloutState state) {
     switch (state) {
+        case RolloutState::queued: return "queued";
         case RolloutState::running: return "running";
         case RolloutState::succeeded: return "succeeded";
         case RolloutState::halted: return "halted";
@@ -241,8 +254,11 @@ Status Operations::status(const std::optional<AppName>& only) const {
         if (const auto& freeze = snapshot.view.frozen) {
             one.frozen = FreezeView{freeze->who, freeze->reason, freeze->since_ms, freeze->until_ms};
         }
-        if (snapshot.view.newest) {
-            one.rollout = rollout_view(config_, store_, *snapshot.view.newest, snapshot.view, snapshot.in_service);
+        if (const auto& shown = snapshot.view.shown()) {
+            one.rollout = rollout_view(config_, store_, *shown, snapshot.view, snapshot.in_service);
+        }
+        for (const auto& next : snapshot.view.queued) {
+            one.queued.push_back(rollout_view(config_, store_, next, snapshot.view, snapshot.in_service));
         }
         one.waits_for = snapshot.view.waits_for;
         one.waiting_ms = snapshot.view.waiting.count();
@@ -409,12 +425,29 @@ QueueItem Operations::queue_item(std::uint64_t id) const {
     if (view.state == QueueState::started && view.build == 0) {
         if (const auto build = store_.builds.for_rollout(item->app, item->rollout)) view.build = build->number;
     }
+    if (view.state == QueueState::started && view.build == 0) {
+        if (auto why = why_queued(view); !why.empty()) view.reason = std::move(why);
+    }
     return view;
+}
+
+/// Of an item that has become a rollout: what that waits for, if it is queued.
+std::string Operations::why_queued(const QueueItem& item) const {
+    const auto view = engine_.snapshot(item.app).view;
+    const auto it = std::ranges::find(view.queued, item.rollout, [](const auto& rollout) { return rollout.key.id; });
+    return it == view.queued.end() ? std::string() : queued_behind(view, it->key);
 }
 
 std::vector<QueueItem> Operations::queue() const {
     std::vector<QueueItem> views;
     for (const auto& item : store_.queue.list()) views.push_back(to_view(config_, item));
+    // A trigger whose rollout has its turn still to come waits, too.
+    for (const auto& [name, app] : config_.apps) {
+        for (const auto& rollout : engine_.snapshot(name).view.queued) {
+            const auto id = store_.queue.first_of(name, rollout.key.id);
+            if (id && !store_.builds.for_rollout(name, rollout.key.id)) views.push_back(queue_item(*id));
+        }
+    }
     return views;
 }
 

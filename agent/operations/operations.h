@@ -26,6 +26,10 @@ class Engine;
 class ParameterSeal;
 }
 
+namespace baton::chain {
+struct View;
+}
+
 namespace baton::operations {
 
 struct TriggerRequest {
@@ -106,6 +110,9 @@ class Operations {
 
   private:
     [[nodiscard]] BuildView with_queue_id(BuildView view) const;
+    [[nodiscard]] std::string why_queued(const QueueItem& item) const;
+    /// The store shows a halt, or a rollout, of which this node's protocol has not heard yet.
+    [[nodiscard]] bool shows_more_than(const chain::View& view, const AppName& app) const;
     void record(const Caller& caller, const std::string& action, const AppName& app, const std::string& detail);
 
     const config::AgentConfig& config_;

@@ -2,6 +2,7 @@
 // Changing: triggers and the orders of people. Each is written down with who and from where before it is answered.
 #include <algorithm>
 #include <fmt/format.h>
+#include <thread>
 
 #include "agent/engine/engine.h"
 #include "agent/engine/parameter_seal.h"
@@ -18,6 +19,8 @@ using namespace std::chrono_literals;
 
 /// How long a person waits until a majority has an order.
 constexpr auto majority_wait = 5s;
+/// How long it may take until a node has heard what its peers know: a little more than they ask each other.
+constexpr auto news_wait = 5s;
 
 std::string spread(bool known) {
     return known ? "" : "; no majority of the nodes has it yet, it is being spread and holds on this node";
@@ -51,6 +54,11 @@ std::map<std::string, std::string> effective_parameters(const config::App& app,
 wire::Rollout newest_of(const chain::View& view, const AppName& app) {
     if (!view.newest) throw Error(ErrorKind::conflict, fmt::format("nothing was ever deployed of '{}'", app));
     return *view.newest;
+}
+
+wire::Rollout shown_of(const chain::View& view, const AppName& app) {
+    (void)newest_of(view, app);
+    return *view.shown();
 }
 
 }  // namespace
@@ -123,15 +131,29 @@ std::string Operations::set_quieting_down(bool quieting, const std::string& reas
 }
 
 std::string Operations::halt(const AppName& app, const std::string& reason, const Caller& caller) {
-    const auto newest = newest_of(engine_.snapshot(app).view, app);
+    const auto newest = shown_of(engine_.snapshot(app).view, app);
     record(caller, "halt", app, fmt::format("{} {}: {}", newest.key.id, newest.commit, reason));
     const bool known = engine_.order(app, chain::Halt{newest.target(), reason}, caller.who, majority_wait);
     return fmt::format("rollout {} is halted; nodes that are switching finish or undo, no other starts{}",
                        newest.key.id, spread(known));
 }
 
+bool Operations::shows_more_than(const chain::View& view, const AppName& app) const {
+    const auto newest = rollouts(app, 1);
+    if (newest.empty()) return false;
+    const auto& shown = newest.front();
+    return shown.state == RolloutState::halted || !view.newest || shown.rollout.key > view.newest->key;
+}
+
 std::string Operations::resume(const AppName& app, const Caller& caller) {
-    const auto view = engine_.snapshot(app).view;
+    auto view = engine_.snapshot(app).view;
+    // How the others stand and what their protocol says come in different letters. What this node shows is what the
+    // person means, so that the rest is waited for.
+    const auto deadline = clock_.now() + news_wait;
+    while (!view.newest_halted && shows_more_than(view, app) && clock_.now() < deadline) {
+        std::this_thread::sleep_for(50ms);
+        view = engine_.snapshot(app).view;
+    }
     const auto newest = newest_of(view, app);
     if (!view.newest_halted) throw Error(ErrorKind::conflict, fmt::format("rollout {} is not halted", newest.key.id));
     record(caller, "resume", app, fmt::format("{} {}", newest.key.id, newest.commit));
@@ -140,7 +162,7 @@ std::string Operations::resume(const AppName& app, const Caller& caller) {
 }
 
 std::string Operations::promote(const AppName& app, const Caller& caller) {
-    const auto newest = newest_of(engine_.snapshot(app).view, app);
+    const auto newest = shown_of(engine_.snapshot(app).view, app);
     record(caller, "promote", app, newest.key.id.str());
     const bool known = engine_.order(app, chain::Promote{newest.target()}, caller.who, majority_wait);
     return fmt::format("rollout {} goes on without further bake time{}", newest.key.id, spread(known));
@@ -236,7 +258,7 @@ std::string Operations::accept(const NodeName& node, const Caller& caller) {
 
 std::string Operations::force(const AppName& app, const Caller& caller) {
     const auto view = engine_.snapshot(app).view;
-    const auto newest = newest_of(view, app);
+    const auto newest = shown_of(view, app);
     record(caller, "force", app, fmt::format("{} without a majority", newest.key.id));
     engine_.order(app, chain::Force{newest.target()}, caller.who, 0ms);
     return fmt::format("{} switches {} without a majority of permits, on the word of {}", config_.self, app,

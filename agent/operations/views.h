@@ -21,7 +21,7 @@ struct Caller {
 };
 
 /// How a rollout stands as a whole, as seen from this node.
-enum class RolloutState { running, succeeded, halted, superseded };
+enum class RolloutState { queued, running, succeeded, halted, superseded };
 [[nodiscard]] std::string_view to_text(RolloutState state);
 
 struct NodeView {
@@ -38,7 +38,7 @@ struct NodeView {
 struct RolloutView {
     wire::Rollout rollout;
     RolloutState state = RolloutState::running;
-    std::string reason;           ///< of a halt
+    std::string reason;           ///< of a halt; queued: what it waits for
     std::vector<NodeView> nodes;  ///< in the order in which the rollout visits them
 };
 
@@ -53,7 +53,8 @@ struct AppStatus {
     AppName app;
     std::string phase;  ///< idle, asking, out
     std::optional<FreezeView> frozen;
-    std::optional<RolloutView> rollout;  ///< the newest this node has heard of
+    std::optional<RolloutView> rollout;  ///< the newest this node has heard of, or the one that others are queued behind
+    std::vector<RolloutView> queued;     ///< on_new_commit: queue: those that follow it
     std::string waits_for;
     std::int64_t waiting_ms = 0;
     CommitId current;

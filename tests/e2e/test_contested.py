@@ -42,7 +42,7 @@ class ContestedTest(SafetyCase):
             wait_until(lambda name=name: "agents say that they are web2" in chain[name].log_tail(400), 10,
                        "the log of the others names both")
         # What the known one says of itself is on every node's status.
-        wait_until(lambda: "two agents" in chain.node_row("web3", "web2")["waits_for"], 20,
+        wait_until(lambda: "two agents" in chain.node_row("web2", "web3")["waits_for"], 20,
                    lambda: f"web3 shows it: {chain.node_row('web3', 'web2')}")
 
     def test_two_live_agents_of_one_name_both_refuse_until_one_is_silent(self):

@@ -186,6 +186,14 @@ class QueueTest(SafetyCase):
                 commits.append(chain.commit(subject))
                 self.trigger(chain, "web3")
                 wait_until(lambda: self.queued(chain, len(commits) - 1), 30, f"{subject} is queued")
+            for name in chain.NODES:
+                self.shows_the_queue(chain, name, commits)
+            items = chain["web3"].get("/queue/api/json")["items"]
+            self.assertEqual(len(items), 2, items)
+            for item in items:
+                self.assertIn("on_new_commit: queue", item["why"])
+            said = chain.fleet.command("status", "mini", agent=chain["web1"])
+            self.assertIn("which waits for the end of rollout", str(said))
             chain.open_gate(gate)
             self.settled(chain, commits[-1], within=90)
             for name in chain.NODES:
@@ -198,6 +206,18 @@ class QueueTest(SafetyCase):
                             if event["event"] == "up" and event["commit"] == after)
                 self.assertLess(last, first)
 
+
+    def shows_the_queue(self, chain, name, commits):
+        """What runs is shown as running on `name`, and behind it what waits, with what it waits for."""
+        states = {commits[0]: "running", commits[1]: "queued", commits[2]: "queued"}
+        def seen():
+            return {row["commit"]: row["state"] for row in chain[name].rollouts("mini") if row["commit"] in states}
+        wait_until(lambda: seen() == states, 10, lambda: f"{name} shows what runs and what waits: {seen()}")
+        app = chain[name].app("mini")
+        self.assertEqual((app["rollout"]["commit"], app["rollout"]["state"]), (commits[0], "running"))
+        self.assertEqual([row["commit"] for row in app["queued"]], commits[1:])
+        self.assertIn(app["rollout"]["id"], app["queued"][0]["reason"])
+        self.assertIn(app["queued"][0]["id"], app["queued"][1]["reason"])
 
     @staticmethod
     def queued(chain, count):

@@ -31,7 +31,7 @@ Standing standing_of(const ServerView& server, const QueueItem& item) {
     if (item.state != QueueState::waiting) {
         // Its build is not there yet: the item must not show it, and must not look done either.
         if (item.state == QueueState::started && item.build == 0) {
-            return {Place::buildable, "Waiting for next available executor"};
+            return {Place::buildable, item.reason.empty() ? "Waiting for next available executor" : item.reason};
         }
         return {Place::left, {}};
     }

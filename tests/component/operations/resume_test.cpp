@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+// Orders mean what the node shows: what its protocol has not heard yet is waited for, and not denied.
+#include <catch2/catch.hpp>
+#include <future>
+
+#include "agent/engine/engine.h"
+#include "agent/engine/parameter_seal.h"
+#include "agent/operations/operations.h"
+#include "common/net/peer_signing.h"
+#include "common/text.h"
+#include "tests/support/eventually.h"
+#include "tests/support/temp_dir.h"
+
+using namespace baton;
+using namespace std::chrono_literals;
+
+namespace {
+
+const AppName shop{"shop"};
+const NodeName web2{"web2"};
+
+/// A real agent's engine with one app and a peer that is not there; what that says is given to it by hand.
+class Node {
+  public:
+    Node() {
+        std::filesystem::create_directories(dir / "state");
+        config.state_dir = dir / "state";
+        config.self = NodeName("web1");
+        config::Node self;
+        self.name = config.self;
+        self.address = {"127.0.0.1", 7070};
+        config::Node other;
+        other.name = web2;
+        other.address = {"127.0.0.1", 1};  // nobody listens there
+        config.nodes = {self, other};
+        config::App app;
+        app.name = shop;
+        app.repository = (dir / "nowhere").string();
+        config.apps[shop] = app;
+        rollout.app = shop;
+        rollout.key = {0, RolloutId("01HZZZZZZZZZZZZZZZZZZZZZZZ")};
+        rollout.commit = CommitId(std::string(40, 'a'));
+        rollout.started_on = web2;
+        store.emplace(dir / "baton.db");
+        outbox.emplace(config, signer);
+        services.emplace(config);
+        engine.emplace(config, *store, clock, *outbox, *services, seal, false);
+        operations.emplace(
+            config, *store, *engine, seal, [] {}, clock);
+        engine->start();
+    }
+    /// How the build of a node stands: for people, in a letter of its own.
+    void hear_progress() {
+        engine::PeerExchange said;
+        wire::NodeProgress row;
+        row.node = web2;
+        row.rollout = rollout.key;
+        row.version = row.started_ms = row.finished_ms = 1;
+        row.stage = wire::Stage::test;
+        row.state = wire::BuildState::failed;
+        row.message = "2 tests failed";
+        said.progress = {row};
+        said.rollouts = {rollout};
+        (void)engine->exchange(shop, web2, "127.0.0.1", said);
+    }
+    /// What the protocol says.
+    void hear(const std::vector<chain::Known>& rollouts, const std::map<wire::RolloutKey, chain::Failure>& failed) {
+        engine::PeerExchange said;
+        chain::Message message;
+        message.header.incarnation = 5;
+        message.header.rollouts = rollouts;
+        message.header.failed = failed;
+        message.body = chain::Told{};
+        said.messages = {message};
+        (void)engine->exchange(shop, web2, "127.0.0.1", said);
+    }
+    void hear_failure() {
+        hear({known()}, {{rollout.key, chain::Failure{1, chain::FailureKind::failed, web2, "", "2 tests failed", 1,
+                                                      rollout.commit}}});
+    }
+    [[nodiscard]] chain::Known known() const {
+        chain::Known known;
+        known.rollout = rollout;
+        return known;
+    }
+    [[nodiscard]] bool begun() {
+        try {
+            hear({}, {});
+            return true;
+        } catch (const Error&) {
+            return false;  // the agent is starting
+        }
+    }
+
+    test::TempDir dir;
+    config::AgentConfig config;
+    wire::Rollout rollout;
+    SystemClock clock;
+    net::ClusterKeys keys = net::ClusterKeys::parse(net::generate_key_line(from_epoch_ms(0)));
+    net::PeerSigner signer{keys, NodeName("web1"), clock};
+    engine::ParameterSeal seal{std::make_shared<net::ClusterKeyRing>(keys), NodeName("web1"), clock};
+    std::optional<store::Store> store;
+    std::optional<engine::Outbox> outbox;
+    std::optional<engine::ServiceStates> services;
+    std::optional<engine::Engine> engine;
+    std::optional<operations::Operations> operations;
+};
+
+}  // namespace
+
+TEST_CASE("orders: a halt that a node shows can be resumed there, though its protocol hears of it a moment later") {
+    Node node;
+    REQUIRE(test::eventually([&] { return node.begun(); }));
+    node.hear_progress();
+    const auto shown = node.operations->rollouts(shop, 10);
+    REQUIRE(shown.size() == 1);
+    REQUIRE(shown[0].state == operations::RolloutState::halted);
+    REQUIRE_FALSE(node.engine->snapshot(shop).view.newest);
+    auto answer = std::async(std::launch::async, [&] { return node.operations->resume(shop, {"ann", "::1"}); });
+    REQUIRE(answer.wait_for(200ms) == std::future_status::timeout);
+    node.hear_failure();
+    // It also looks for a majority that knows of the order, for a while.
+    REQUIRE(answer.wait_for(20s) == std::future_status::ready);
+    CHECK_THAT(answer.get(), Catch::Contains("01HZZZZZZZZZZZZZZZZZZZZZZZ is tried again"));
+    node.engine->stop(0ms);
+}
+
+TEST_CASE("orders: what is not halted cannot be resumed, and that is said at once") {
+    Node node;
+    REQUIRE(test::eventually([&] { return node.begun(); }));
+    node.hear({node.known()}, {});
+    auto answer = std::async(std::launch::async, [&] { return node.operations->resume(shop, {"ann", "::1"}); });
+    REQUIRE(answer.wait_for(3s) == std::future_status::ready);
+    CHECK_THROWS_WITH(answer.get(), Catch::Contains("is not halted"));
+    node.engine->stop(0ms);
+}
