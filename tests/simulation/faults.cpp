@@ -113,7 +113,10 @@ void World::ambush(Ambush what) {
             const auto granter = std::ranges::find_if(hosts_, [&](const Host& host) {
                 return host.index != holder->index && host.machine && !host.out && granted(host);
             });
-            if (granter == hosts_.end()) {
+            // It hurts where the permit hangs on this very one; after a while any will do.
+            const auto givers = static_cast<std::size_t>(std::ranges::count_if(hosts_, granted));
+            const bool slack = givers > hosts_.size() / 2 + 1 && now_ < s_.chaos_ms / 2;
+            if (granter == hosts_.end() || slack) {
                 after(ambush_looks_again_ms, [this, what] { ambush(what); });
                 return;
             }

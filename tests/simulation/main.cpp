@@ -41,15 +41,32 @@ struct Request {
     bool trace = false;
 };
 
+using Times = std::vector<std::pair<std::int64_t, std::uint64_t>>;  // when, and the seed
+
+void print_times(const char* which, Times& converged) {
+    if (converged.empty()) return;
+    std::ranges::sort(converged);
+    const auto seconds = [&](std::size_t i) { return static_cast<double>(converged[i].first) / 1000; };
+    fmt::print(
+        "{} converged after the faults ended: median {:.1f} s, 99 of 100 within {:.1f} s, at most {:.1f} s of "
+        "simulated "
+        "time (seed {})\n",
+        which, seconds(converged.size() / 2), seconds(converged.size() * 99 / 100), seconds(converged.size() - 1),
+        converged.back().second);
+}
+
 int simulate(const Request& request) {
     const auto rules = request.mutate.empty() ? chain::Rules{} : chain::rules_without(request.mutate);
     Counts total;
     std::uint64_t bad_seeds = 0;
-    std::vector<std::pair<std::int64_t, std::uint64_t>> converged;  // when, and the seed
-    std::map<std::string, unsigned> kinds;                          // the invariant that each bad seed broke first
+    Times superseding;
+    Times queueing;                         // each of the waiting rollouts takes its time: no measure of the protocol
+    std::map<std::string, unsigned> kinds;  // the invariant that each bad seed broke first
     for (std::uint64_t i = 0; i < request.seeds; ++i) {
         const auto seed = request.first + i;
-        const auto outcome = World(draw_scenario(seed), rules, request.trace).run();
+        const auto scenario = draw_scenario(seed);
+        const auto outcome = World(scenario, rules, request.trace).run();
+        auto& converged = scenario.policy.on_new_commit == config::OnNewCommit::queue ? queueing : superseding;
         total.switches += outcome.counts.switches;
         total.crashes += outcome.counts.crashes;
         total.messages += outcome.counts.messages;
@@ -63,16 +80,8 @@ int simulate(const Request& request) {
                    request.mutate.empty() ? "" : " --mutate " + request.mutate);
         std::fflush(stdout);
     }
-    if (!converged.empty()) {
-        std::ranges::sort(converged);
-        const auto seconds = [&](std::size_t i) { return static_cast<double>(converged[i].first) / 1000; };
-        fmt::print(
-            "converged after the faults ended: median {:.1f} s, 99 of 100 within {:.1f} s, at most {:.1f} s of "
-            "simulated "
-            "time (seed {})\n",
-            seconds(converged.size() / 2), seconds(converged.size() * 99 / 100), seconds(converged.size() - 1),
-            converged.back().second);
-    }
+    print_times("histories that supersede", superseding);
+    print_times("histories with a queue", queueing);
     std::vector<std::string> broken;
     for (const auto& [kind, count] : kinds) broken.push_back(fmt::format("{} by {}", kind, count));
     if (!broken.empty()) fmt::print("broken: {}\n", join(broken, ", "));

@@ -28,6 +28,8 @@ chain::Timing quick_timing() {
     timing.overlap = milliseconds(6'500);  // longer than what a dead agent has said is under way here
     timing.bring_up_for = milliseconds(3'000);
     timing.restore_again = milliseconds(1'000);
+    timing.unstick_first = milliseconds(2'000);
+    timing.unstick_most = milliseconds(8'000);
     timing.build_again_first = milliseconds(500);
     timing.build_again_most = milliseconds(4'000);
     return timing;
@@ -80,6 +82,43 @@ void make_ambushes(Chance& chance, Scenario& s) {
             if (spare > 0) --spare;
         }
         s.ambushes.emplace_back(chance.between(1'000, s.chaos_ms * 2 / 3), what);
+    }
+}
+
+/// Several lanes, long switches and more takers than lanes, who reach each other badly: each of the lanes hangs on
+/// another majority, and a peer that only counted what it has given away would give one too many.
+void make_contest(Chance& chance, Scenario& s) {
+    make_eager(chance, s);
+    s.lanes = static_cast<unsigned>(chance.between(2, 3));
+    s.switch_ms = chance.between(5'000, 10'000);
+    s.build_ms = 200;
+    s.patchy = 0.3 + chance.share() * 0.25;
+    s.loss *= 0.3;
+    s.crash *= 0.2;
+    s.policy.bake_time = Milliseconds(0);
+    s.policy.on_new_commit = config::OnNewCommit::supersede;
+    s.policy.min_healthy = {};
+    for (auto& commit : s.commits) {
+        commit.build_fails = commit.switch_fails = commit.once_steps = commit.once_fails = false;
+        commit.fails_on.clear();
+    }
+    s.halts_ms.clear();
+    s.freezes_ms.clear();
+    s.chaos_ms += chance.between(8'000, 16'000);
+}
+
+/// One of the very few that granted a holder's permit loses its database while the holder is out, and others want to
+/// go, too.
+void make_wipes(Chance& chance, Scenario& s) {
+    for (auto& [when, what] : s.ambushes) what = Ambush::wipe_granter;
+    s.ambushes.resize(1);
+    s.ambushes.front().first = chance.between(1'500, s.chaos_ms / 2);
+    s.patchy = 0.3 + chance.share() * 0.3;
+    s.switch_ms = chance.between(6'000, 10'000);
+    s.crash = 0;
+    for (auto& commit : s.commits) {
+        commit.switch_fails = false;
+        commit.fails_on.clear();
     }
 }
 
@@ -195,6 +234,10 @@ Scenario draw_scenario(std::uint64_t seed) {
     } else if (chance.happens(0.4)) {
         make_eager(chance, s);
     }
+    // By a chance of their own: every other history stays what it was.
+    Chance more(seed * 0xD6E8FEB86659FD93ULL + 0x2545F4914F6CDD1DULL);
+    if (!ambushes && members >= 5 && more.happens(0.35)) make_contest(more, s);
+    if (ambushes && more.happens(0.3)) make_wipes(more, s);
     return s;
 }
 
