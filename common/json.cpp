@@ -79,6 +79,8 @@ Value parse(std::string_view text) {
         // nlohmann's text begins with its own id in brackets, which tells a user nothing.
         std::string_view what = fault.what();
         if (const auto bracket = what.find("] "); bracket != std::string_view::npos) what.remove_prefix(bracket + 2);
+        // Nor does what it read last belong into an answer or a log: it may be a password. Line and column are enough.
+        what = what.substr(0, what.find("; last read: "));
         throw Error(ErrorKind::invalid, fmt::format("JSON: {}", what));
     }
 }

@@ -69,6 +69,8 @@ TEST_CASE("json: a document that could hurt later is refused now") {
     CHECK_THROWS_WITH(json::parse("{\"a\":\n tru}"), Contains("line 2"));
     CHECK_THROWS_AS(json::parse("\"\xff\""), Error);
     CHECK_THROWS_AS(json::parse("{} x"), Error);
+    // A slip of the pen beside a password does not bring it into an answer.
+    CHECK_THROWS_WITH(json::parse(R"({"PASSWORD": "hush\q"})"), Contains("line 1") && !Contains("hush"));
 }
 
 TEST_CASE("json: members are read strictly, and errors name them") {
