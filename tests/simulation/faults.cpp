@@ -115,10 +115,18 @@ void World::ambush(Ambush what) {
             });
             // It hurts where the permit hangs on this very one; after a while any will do.
             const auto givers = static_cast<std::size_t>(std::ranges::count_if(hosts_, granted));
-            const bool slack = givers > hosts_.size() / 2 + 1 && now_ < s_.chaos_ms / 2;
+            const bool slack = s_.lonely_wipes && givers > hosts_.size() / 2 + 1 && now_ < s_.chaos_ms * 3 / 4;
             if (granter == hosts_.end() || slack) {
                 after(ambush_looks_again_ms, [this, what] { ambush(what); });
                 return;
+            }
+            if (s_.lonely_wipes) {
+                for (const auto& host : hosts_) {
+                    const bool knows = host.index == holder->index || granted(host);
+                    if (knows && host.index != granter->index) {
+                        cut_links_.emplace(std::minmax(granter->index, host.index));
+                    }
+                }
             }
             wipe(*granter);
             after(chance_.between(20, 400), [this, index = granter->index] { start_agent(hosts_[index]); });

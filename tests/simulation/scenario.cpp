@@ -107,11 +107,12 @@ void make_contest(Chance& chance, Scenario& s) {
     s.chaos_ms += chance.between(8'000, 16'000);
 }
 
-/// One of the very few that granted a holder's permit loses its database while the holder is out, and others want to
-/// go, too.
+/// One of the very few that granted a holder's permit loses its database while the holder is out, hears of nobody who
+/// knows of that permit, and is asked by others who want to go, too.
 void make_wipes(Chance& chance, Scenario& s) {
     for (auto& [when, what] : s.ambushes) what = Ambush::wipe_granter;
     s.ambushes.resize(1);
+    s.lonely_wipes = true;
     s.ambushes.front().first = chance.between(1'500, s.chaos_ms / 2);
     s.patchy = 0.3 + chance.share() * 0.3;
     s.switch_ms = chance.between(6'000, 10'000);

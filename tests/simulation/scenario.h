@@ -92,6 +92,7 @@ struct Scenario {
     std::vector<std::pair<std::int64_t, std::size_t>> wipes;   ///< killed, and back with an empty database
     double patchy = 0;  ///< share of the links that are cut, drawn anew from time to time
     std::vector<std::pair<std::int64_t, Ambush>> ambushes;
+    bool lonely_wipes = false;  ///< a wiped granter does not reach those who know of the permit, for a while
     std::vector<Trouble> troubles;
     std::vector<std::int64_t> freezes_ms;
     std::vector<std::int64_t> halts_ms;
