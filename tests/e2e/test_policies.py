@@ -249,6 +249,22 @@ class DrainTest(SafetyCase):
             wait_until(lambda: balancer.last["web2"] == 200, 15, "web2 is back")
             self.assertEqual(chain.running_commit("web2"), commit)
 
+    def test_a_drained_node_is_none_of_those_that_must_serve(self):
+        chain = self.safe_chain(rollout="      min_healthy: 2\n")
+        began = time.time()
+        chain.fleet.command("drain", "mini", agent=chain["web3"])
+        commit = chain.commit("While one of the three is drained")
+        self.trigger(chain)
+        wait_until(lambda: "1 are, 2 must be" in chain["web1"].app("mini")["waits_for"], 30,
+                   lambda: f"web1 stays, or one alone would serve: {chain['web1'].app('mini')}")
+        # Nor is it one after a restart.
+        chain["web3"].kill()
+        chain["web3"].start()
+        wait_until(lambda: chain["web3"].app("mini")["drained"], 20, "web3 is back, and drained")
+        self.assertEqual([event for name in chain.NODES for event in chain.events(name, began)], [])
+        chain.fleet.command("undrain", "mini", agent=chain["web3"])
+        self.settled(chain, commit)
+
 
 if __name__ == "__main__":
     unittest.main()
