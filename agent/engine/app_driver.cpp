@@ -78,12 +78,13 @@ AppDriver::AppDriver(DriverContext context)
     : context_(std::move(context)),
       machine_(machine_settings(context_.config, context_.app), load_durable(context_), random_number()),
       progress_(context_.config, context_.app, context_.store, context_.clock, context_.outbox),
-      rotation_(context_.config, context_.app, context_.store, context_.service,
-                context_.fresh_start && context_.config.agents() > 1),
       steward_(StewardContext{context_.config, context_.app, context_.store, context_.clock, context_.seal,
                               steward_events()}),
       runner_(RunnerContext{context_.config, context_.app, context_.store, context_.clock, context_.slots, *this,
-                            context_.service, [this](const CommitId& commit) { return fetch_from_peers(commit); }, context_.seal}) {
+                            context_.service, [this](const CommitId& commit) { return fetch_from_peers(commit); },
+                            context_.seal}),
+      rotation_(context_.config, context_.app, context_.store, context_.service, runner_.doorman(),
+                context_.fresh_start && context_.config.agents() > 1) {
     rotation_.begin(out_of_service());
 }
 
@@ -187,6 +188,9 @@ Snapshot AppDriver::snapshot() const {
         const auto heard = std::ranges::count_if(view.peers, [](const auto& peer) { return peer.silent_ms >= 0; });
         view.waits_for = fmt::format("what the others run, before it serves: {} of {} heard", heard, view.peers.size());
         view.waiting = std::chrono::duration_cast<Milliseconds>(now() - started_);
+    }
+    if (const auto trouble = rotation_.trouble(); !trouble.empty() && view.waits_for.empty()) {
+        view.waits_for = fmt::format("the load balancer to be told: {}", trouble);
     }
     return {std::move(view), rotation_.ready(), app_up_, ended, listening()};
 }

@@ -42,7 +42,7 @@ struct DriverContext {
     std::function<void(std::function<void()>)> post;                  ///< onto the engine's thread
     std::function<void(const std::function<void()>&)> post_and_wait;  ///< the same, returns when done
     const ParameterSeal& seal;
-    bool fresh_start = true;                                          ///< the machine booted, or the state is new
+    bool fresh_start = true;  ///< the machine booted, or the state is new
 };
 
 /// Every function but the RunnerEvents: the engine's thread only.
@@ -121,7 +121,6 @@ class AppDriver final : private RunnerEvents {
     DriverContext context_;
     chain::Machine machine_;
     Progress progress_;
-    Rotation rotation_;
     std::deque<chain::Action> pending_;  ///< not carried out yet: the durable state could not be stored
     bool unstored_ = false;
     Instant next_store_{};
@@ -143,8 +142,9 @@ class AppDriver final : private RunnerEvents {
     Instant next_settle_{};
     Instant started_{};
     std::string neighbour_waits_;  ///< which neighbour is at work, and what it waits for
-    Steward steward_;              ///< this and the next last: their threads call the functions above
+    Steward steward_;              ///< this and the next late: their threads call the functions above
     Runner runner_;
+    Rotation rotation_;
 };
 
 }  // namespace baton::engine

@@ -11,11 +11,12 @@ using build::PollSource;
 using build::ServiceMode;
 
 Rotation::Rotation(const config::AgentConfig& config, const config::App& app, store::Store& store,
-                   build::ServiceState& service, bool catching_up)
+                   build::ServiceState& service, Doorman& doorman, bool catching_up)
     : config_(config),
       app_(app),
       store_(store),
       service_(service),
+      doorman_(doorman),
       catching_up_(catching_up),
       left_(store.flags.has(app.name, store::flag::left)) {}
 
@@ -30,11 +31,14 @@ void Rotation::begin(bool out) {
     } else if (left_ && !catching_up_) {
         service_.set_mode(ServiceMode::rejoining);
     }
+    // A switch that is taken up again says the rest itself.
+    if (kept_out() || (left_ && !out)) doorman_.keep_out(kept_out());
 }
 
 void Rotation::caught_up() {
     catching_up_ = false;
     service_.set_held_back(false);
+    doorman_.keep_out(kept_out());
     log::info("chain", "caught up; this node serves", {{"app", app_.name}});
 }
 
@@ -44,6 +48,7 @@ void Rotation::leave_to_switch() {
     catching_up_ = false;
     service_.set_healthy(false);
     service_.set_held_back(false);
+    if (!drained()) doorman_.withdraw();
 }
 
 void Rotation::set_drained(bool drained) {
@@ -54,6 +59,7 @@ void Rotation::set_drained(bool drained) {
         store_.flags.erase(app_.name, store::flag::drained);
     }
     service_.set_drained(drained);
+    doorman_.keep_out(kept_out());
 }
 
 void Rotation::note_left() {
@@ -62,7 +68,7 @@ void Rotation::note_left() {
 }
 
 void Rotation::settle() {
-    if (drained()) return;
+    if (drained() || !doorman_.told()) return;
     if (service_.mode() == ServiceMode::rejoining) {
         const auto& traffic = config_.traffic_of(app_);
         const bool readiness = traffic.method == config::TrafficMethod::readiness;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "agent/build/traffic/service_state.h"
+#include "agent/engine/doorman.h"
 #include "agent/store/store.h"
 #include "common/config/agent_config.h"
 
@@ -16,7 +17,7 @@ class Rotation {
     /// must not put it back by a guess. `catching_up`: back from the dead, it does not serve before it has the fleet's
     /// release.
     Rotation(const config::AgentConfig& config, const config::App& app, store::Store& store,
-             build::ServiceState& service, bool catching_up);
+             build::ServiceState& service, Doorman& doorman, bool catching_up);
 
     /// Once, before anybody asks. `out`: a switch had the node out when the agent ended.
     void begin(bool out);
@@ -29,6 +30,8 @@ class Rotation {
     void set_drained(bool drained);
     /// Ends `rejoining` once every load balancer has heard it. Now and then, while no switch is under way.
     void settle();
+    /// What keeps the load balancer from knowing; empty when nothing does.
+    [[nodiscard]] std::string trouble() const { return doorman_.trouble(); }
     [[nodiscard]] bool ready() const { return service_.ready(); }
     void set_healthy(bool healthy) { service_.set_healthy(healthy); }
 
@@ -36,12 +39,14 @@ class Rotation {
     /// The load balancer is told that this node is out, by other ways than a switch, and has to be told of the end of
     /// it also by another agent process.
     void note_left();
+    [[nodiscard]] bool kept_out() const { return catching_up_ || drained(); }
     [[nodiscard]] bool drained() const { return store_.flags.has(app_.name, store::flag::drained); }
 
     const config::AgentConfig& config_;
     const config::App& app_;
     store::Store& store_;
     build::ServiceState& service_;
+    Doorman& doorman_;
     bool catching_up_;
     bool left_;  ///< note_left(), and not yet settled; as in the store
 };

@@ -56,7 +56,9 @@ class Unrecorded final : public build::Listener {
 Runner::Runner(RunnerContext context)
     : context_(std::move(context)),
       paths_(context_.config.state_dir, context_.app.name),
-      records_(context_.config, context_.app, context_.store, context_.clock, context_.events, paths_) {
+      records_(context_.config, context_.app, context_.store, context_.clock, context_.events, paths_),
+      doorman_(
+          context_.config, context_.app, [this] { return spec_of_current(); }, paths_.logs / "load-balancer.log") {
     for (const auto& folder : {paths_.workspaces, paths_.cache, paths_.logs, paths_.artifacts}) {
         fs::create_directories(folder);
     }
@@ -100,6 +102,7 @@ void Runner::leave() {
 }
 
 void Runner::stop() {
+    doorman_.stop();
     thread_.request_stop();
     if (thread_.joinable()) thread_.join();
 }
@@ -341,6 +344,7 @@ void Runner::run(const SwitchJob& job, const std::stop_token& stop) {
             options.restore_only = true;
             options.reason = spec.unreadable_parameters;
         }
+        const auto door = doorman_.hold();
         result = build::switch_over(spec, pipeline, record->release_path, options, recorder, stop);
         if (result.cost) records_.note_cost(*record, *result.cost);
     } catch (const Error& error) {
@@ -378,6 +382,15 @@ std::optional<Runner::Live> Runner::live() const {
     return Live{*release, record->commit, record->build, config::parse_pipeline(record->pipeline, record->id)};
 }
 
+build::BuildSpec Runner::spec_of_current() const {
+    wire::Rollout rollout;
+    rollout.app = context_.app.name;
+    if (const auto what = live()) rollout.commit = what->commit;
+    store::BuildRecord record;
+    record.app = context_.app.name;
+    return spec_for(record, rollout);
+}
+
 void Runner::run(const BringUpJob& job, const std::stop_token& stop) {
     try {
         auto what = live();
@@ -398,6 +411,7 @@ void Runner::run(const BringUpJob& job, const std::stop_token& stop) {
         Unrecorded listener;
         build::SwitchOptions options;
         options.redo = true;
+        const auto door = doorman_.hold();
         const auto result =
             build::switch_over(spec_for(record, rollout), what->pipeline, what->release, options, listener, stop);
         const bool up = result.outcome == build::SwitchOutcome::in_service;
@@ -414,12 +428,7 @@ bool Runner::healthy_now(const CommitId& current, const std::stop_token& stop) {
         const auto what = live();
         if (!what) return current.empty() || context_.app.deploy_to.empty();
         if (!what->pipeline.health) return true;
-        wire::Rollout rollout;
-        rollout.app = context_.app.name;
-        rollout.commit = what->commit;
-        store::BuildRecord record;
-        record.app = context_.app.name;
-        auto spec = spec_for(record, rollout);
+        auto spec = spec_of_current();
         // The caller says what the load balancer hears: a node that catches up is healthy and does not serve.
         spec.service = nullptr;
         return build::healthy_now(spec, what->pipeline, stop);

@@ -18,6 +18,7 @@
 #include "agent/build/build.h"
 #include "agent/chain/machine.h"
 #include "agent/engine/build_records.h"
+#include "agent/engine/doorman.h"
 #include "agent/engine/parameter_seal.h"
 #include "agent/engine/slots.h"
 #include "agent/store/store.h"
@@ -72,6 +73,8 @@ class Runner {
     /// nothing was ever deployed here or the app has no health check. Changes nothing; does not throw.
     [[nodiscard]] bool healthy_now(const CommitId& current, const std::stop_token& stop);
     [[nodiscard]] const AppPaths& paths() const { return paths_; }
+    /// Who tells the load balancer that this node is kept out, or serves again, between switches.
+    [[nodiscard]] Doorman& doorman() { return doorman_; }
     /// The records of the app's builds, for who knows how one ended without the runner.
     [[nodiscard]] BuildRecords& records() { return records_; }
     [[nodiscard]] build::BuildSpec spec_for(const store::BuildRecord& record, const wire::Rollout& rollout) const;
@@ -107,6 +110,7 @@ class Runner {
     bool answered_before(const wire::Rollout& rollout, bool again);
     [[nodiscard]] std::optional<Live> live() const;
     void clear_workspaces() const;
+    [[nodiscard]] build::BuildSpec spec_of_current() const;
     void give_up(const Job& job, const std::string& reason);
     void run(const PrepareJob& job, const std::stop_token& stop);
     void run(const SwitchJob& job, const std::stop_token& stop);
@@ -116,6 +120,7 @@ class Runner {
     RunnerContext context_;
     AppPaths paths_;
     BuildRecords records_;
+    Doorman doorman_;
     mutable std::mutex mutex_;
     std::condition_variable_any wake_;
     std::deque<Job> jobs_;

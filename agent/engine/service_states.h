@@ -15,7 +15,9 @@ namespace baton::engine {
 class ServiceStates {
   public:
     explicit ServiceStates(const config::AgentConfig& config) {
-        for (const auto& [name, app] : config.apps) states_.try_emplace(name);
+        for (const auto& [name, app] : config.apps) {
+            states_.try_emplace(name, config.traffic_of(app).load_balancer_addresses);
+        }
     }
     [[nodiscard]] build::ServiceState& of(const AppName& app) {
         const auto it = states_.find(app);

@@ -228,6 +228,10 @@ std::string Operations::set_drained(const AppName& app, bool drained, const Call
     (void)config_.app(app);
     record(caller, drained ? "drain" : "undrain", app, "");
     engine_.set_drained(app, drained);
+    if (drained && config_.traffic_of(config_.app(app)).method == config::TrafficMethod::none) {
+        return fmt::format("{} answers 503 at /health/{}; nothing else tells a load balancer: traffic.method is none",
+                           config_.self, app);
+    }
     return fmt::format("{} {} {}", config_.self, drained ? "takes no new requests for" : "takes requests again for",
                        app);
 }

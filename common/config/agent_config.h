@@ -81,6 +81,8 @@ struct Traffic {
     bool cut = false;                           ///< after drain_timeout go on all the same, and count what was cut
     std::optional<Address> agent_check_listen;  ///< haproxy_agent: where HAProxy's agent-check connects to
     unsigned load_balancers = 1;                ///< how many must have noticed (haproxy_agent, readiness)
+    /// Their addresses, as text in the canonical form: then only their questions count. Empty: anybody's.
+    std::vector<std::string> load_balancer_addresses;
     unsigned acknowledged_polls = 2;            ///< polls of each that must have seen the new answer
     int readiness_drain_status = 503;           ///< 404 for HAProxy's disable-on-404
     std::vector<std::string> haproxy_sockets;   ///< haproxy_socket: paths or host:port of the runtime API

@@ -92,7 +92,11 @@ void print(Printer& out, const Traffic& traffic) {
     out.duration("rejoin_timeout", traffic.rejoin_timeout);
     out.flag("cut", traffic.cut);
     if (traffic.agent_check_listen) out.text("agent_check_listen", traffic.agent_check_listen->text());
-    out.number("load_balancers", traffic.load_balancers);
+    if (traffic.load_balancer_addresses.empty()) {
+        out.number("load_balancers", traffic.load_balancers);
+    } else {
+        out.texts("load_balancers", traffic.load_balancer_addresses);
+    }
     out.number("acknowledged_polls", traffic.acknowledged_polls);
     out.number("readiness_drain_status", static_cast<std::uint64_t>(traffic.readiness_drain_status));
     out.texts("haproxy_sockets", traffic.haproxy_sockets);

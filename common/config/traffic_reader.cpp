@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 // `traffic:` of agent.yaml, the agent's or an app's.
+#include <Poco/Net/IPAddress.h>
+#include <algorithm>
+
 #include "common/config/readers.h"
 #include "common/text.h"
 
@@ -8,6 +11,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr unsigned most_load_balancers = 64;
 const std::vector<std::string> traffic_variables{"NODE_NAME", "NODE_ADDRESS", "APP"};
 
 /// What each method cannot do without.
@@ -58,6 +62,30 @@ void check_haproxy(Fields& fields, const Traffic& traffic) {
     }
 }
 
+/// How many they are, or each by its address.
+void read_load_balancers(Fields& fields, Traffic& traffic) {
+    constexpr std::string_view key = "load_balancers";
+    const auto* value = fields.value(key);
+    if (value == nullptr || value->kind != yaml::Kind::sequence) {
+        fields.whole(key, traffic.load_balancers, 1, most_load_balancers);
+        return;
+    }
+    auto& addresses = traffic.load_balancer_addresses;
+    fields.each(key, most_load_balancers, [&](const yaml::Value& item, std::size_t number) {
+        Poco::Net::IPAddress address;
+        if (item.kind != yaml::Kind::scalar || !Poco::Net::IPAddress::tryParse(item.text, address)) {
+            fields.report().fault(item.at, fmt::format("'load_balancers': item {} must be an IP address, got '{}'",
+                                                       number, shown(item.text)));
+        } else if (auto text = address.toString(); std::ranges::find(addresses, text) != addresses.end()) {
+            fields.report().fault(item.at, fmt::format("'load_balancers': {} is there twice", text));
+        } else {
+            addresses.push_back(std::move(text));
+        }
+    });
+    if (value->items.empty()) fields.fault(key, "'load_balancers' names none (leave it out for anybody's questions)");
+    if (!addresses.empty()) traffic.load_balancers = static_cast<unsigned>(addresses.size());
+}
+
 }  // namespace
 
 Traffic read_traffic(const yaml::Value& map, const std::string& what, yaml::Position at, yaml::Report& report) {
@@ -69,7 +97,7 @@ Traffic read_traffic(const yaml::Value& map, const std::string& what, yaml::Posi
     fields.duration("rejoin_timeout", traffic.rejoin_timeout, 1s);
     fields.flag("cut", traffic.cut);
     fields.address("agent_check_listen", traffic.agent_check_listen);
-    fields.whole("load_balancers", traffic.load_balancers, 1, 64);
+    read_load_balancers(fields, traffic);
     fields.whole("acknowledged_polls", traffic.acknowledged_polls, 1, 100);
     fields.whole("readiness_drain_status", traffic.readiness_drain_status, 400, 599);
     fields.lines("haproxy_sockets", traffic.haproxy_sockets);

@@ -15,6 +15,14 @@ TRAFFIC = """\
       acknowledged_polls: 1
 """
 
+# As for a web server that looks for the file; where it is there, the load balancer's checks fail.
+FILE_TRAFFIC = """\
+    traffic:
+      method: file
+      file: "{directory}/${{NODE_NAME}}.out"
+      settle: 100ms
+"""
+
 
 class Balancer:
     """A load balancer as far as readiness goes: asks every node's GET /health/mini, and keeps the last answer."""
@@ -264,6 +272,41 @@ class DrainTest(SafetyCase):
         self.assertEqual([event for name in chain.NODES for event in chain.events(name, began)], [])
         chain.fleet.command("undrain", "mini", agent=chain["web3"])
         self.settled(chain, commit)
+
+    def test_a_drain_by_hand_reaches_a_load_balancer_that_does_not_ask(self):
+        chain = self.chain(poll=False, app=FILE_TRAFFIC)
+        flags = {name: chain.directory / f"{name}.out" for name in chain.NODES}
+
+        def out():
+            return [name for name in chain.NODES if flags[name].exists()]
+
+        wait_until(lambda: not out(), 20, lambda: f"nobody is out: {out()}")
+        chain.fleet.command("drain", "mini", agent=chain["web2"])
+        wait_until(flags["web2"].exists, 10, "web2 is out")
+        self.assertEqual(out(), ["web2"])
+        commit = chain.commit("While one is drained")
+        self.trigger(chain)
+        chain.wait_for(commit, "succeeded")
+        wait_until(lambda: [chain.running_commit(name) for name in chain.NODES] == [commit] * 3, 60,
+                   lambda: f"all run it: {chain['web1'].app('mini')}")
+        self.assertEqual(out(), ["web2"], "a rollout does not take back what a person took out")
+        # As after a boot, which empties the folder of such files.
+        chain["web2"].kill()
+        flags["web2"].unlink()
+        chain["web2"].start()
+        wait_until(flags["web2"].exists, 10, "web2 is out again")
+        # What could not be said is said to be so, and said in the end.
+        chain["web2"].kill()
+        flags["web2"].unlink()
+        flags["web2"].mkdir()
+        chain["web2"].start()
+        wait_until(lambda: "the load balancer to be told" in chain["web2"].app("mini")["waits_for"], 10,
+                   lambda: f"web2 says why: {chain['web2'].app('mini')}")
+        flags["web2"].rmdir()
+        wait_until(flags["web2"].is_file, 20, "web2 is out after all")
+        wait_until(lambda: not chain["web2"].app("mini")["waits_for"], 10, "web2 waits for nothing")
+        chain.fleet.command("undrain", "mini", agent=chain["web2"])
+        wait_until(lambda: not out(), 10, lambda: f"web2 is back: {out()}")
 
 
 if __name__ == "__main__":

@@ -70,6 +70,11 @@ void ServiceState::set_kept_out(bool& why, bool kept_out) {
     changed_.notify_all();
 }
 
+bool ServiceState::kept_out() const {
+    const std::lock_guard lock(mutex_);
+    return held_back_ || drained_;
+}
+
 bool ServiceState::ready() const { return answer().ready; }
 
 std::string ServiceState::agent_check_answer() const { return answer().agent_check; }
@@ -84,6 +89,10 @@ ServiceState::Answer ServiceState::answer() const {
 void ServiceState::count_poll(PollSource source, std::string_view peer, const Answer& answer) {
     const std::lock_guard lock(mutex_);
     if (answer.generation != generation_) return;
+    // As a socket for both versions of IP writes an address of version 4.
+    constexpr std::string_view mapped = "::ffff:";
+    if (peer.starts_with(mapped) && peer.find('.') != std::string_view::npos) peer.remove_prefix(mapped.size());
+    if (!askers_.empty() && std::ranges::find(askers_, peer) == askers_.end()) return;
     const auto key = std::pair(source, std::string(peer));
     const auto found = polls_.find(key);
     if (found != polls_.end()) {
@@ -110,7 +119,13 @@ bool ServiceState::wait_for_polls(PollSource source, unsigned peers, unsigned po
 
 std::string ServiceState::describe_polls(PollSource source, unsigned peers, unsigned polls) const {
     const std::lock_guard lock(mutex_);
-    return fmt::format("{} of {} load balancers have noticed", std::min(noticed(source, polls), peers), peers);
+    auto text = fmt::format("{} of {} load balancers have noticed", std::min(noticed(source, polls), peers), peers);
+    std::string missing;
+    for (const auto& asker : askers_) {
+        const auto found = polls_.find({source, asker});
+        if (found == polls_.end() || found->second < polls) missing += (missing.empty() ? "" : ", ") + asker;
+    }
+    return missing.empty() ? text : fmt::format("{}, not yet {}", text, missing);
 }
 
 }  // namespace baton::build

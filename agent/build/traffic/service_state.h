@@ -8,6 +8,8 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "common/types.h"
 
@@ -28,7 +30,9 @@ enum class ServiceMode {
 /// deadline. Not durable: who restarts the agent sets it anew (set_mode) from what he stored.
 class ServiceState {
   public:
-    explicit ServiceState(ServiceMode mode = ServiceMode::serving) : mode_(mode) {}
+    /// `askers`: whose polls count, by address; empty for anybody's. A monitor that looks at the same page is no load
+    /// balancer, and must not be taken for one that has noticed.
+    explicit ServiceState(std::vector<std::string> askers = {}) : askers_(std::move(askers)) {}
 
     /// Begins to answer so, and forgets the polls counted so far. A poll that was answered before counts no more.
     void set_mode(ServiceMode mode);
@@ -44,6 +48,9 @@ class ServiceState {
 
     /// A person has taken the node out: it stays out however its switches end, until a person takes it back.
     void set_drained(bool drained);
+
+    /// Held back or drained: whoever ends a switch leaves the node out of the load balancer.
+    [[nodiscard]] bool kept_out() const;
 
     /// Ready for requests: healthy, neither held back nor drained, and not draining. The answer to `GET /health/APP`.
     [[nodiscard]] bool ready() const;
@@ -66,7 +73,7 @@ class ServiceState {
     /// set. False after `limit`; Error(cancelled) after `stop`.
     [[nodiscard]] bool wait_for_polls(PollSource source, unsigned peers, unsigned polls, Milliseconds limit,
                                       const std::stop_token& stop);
-    /// `2 of 3 load balancers have noticed`, for status and messages.
+    /// `2 of 3 load balancers have noticed`, for status and messages; where they are known, with those that have not.
     [[nodiscard]] std::string describe_polls(PollSource source, unsigned peers, unsigned polls) const;
 
   private:
@@ -75,7 +82,8 @@ class ServiceState {
 
     mutable std::mutex mutex_;
     std::condition_variable_any changed_;
-    ServiceMode mode_;
+    ServiceMode mode_ = ServiceMode::serving;
+    std::vector<std::string> askers_;
     bool healthy_ = true;
     bool held_back_ = false;
     bool drained_ = false;

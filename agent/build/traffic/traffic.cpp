@@ -65,6 +65,27 @@ class PolledTraffic final : public Traffic {
     PollSource source_;
 };
 
+/// Where the agent itself tells the load balancer: not to send here, as long as a person or the fleet keeps this node
+/// out for another reason than the switch that ends.
+class UnlessKeptOut final : public Traffic {
+  public:
+    UnlessKeptOut(std::unique_ptr<Traffic> inner, const ServiceState* state, BuildLog& log)
+        : inner_(std::move(inner)), state_(state), log_(log) {}
+    Noticed leave(const std::stop_token& stop) override { return inner_->leave(stop); }
+    Noticed rejoin(const std::stop_token& stop) override {
+        if (state_ == nullptr || !state_->kept_out()) return inner_->rejoin(stop);
+        log_.line("this node is kept out of service: the load balancer is not told to send requests here");
+        return Noticed::yes;
+    }
+    bool drains() const override { return inner_->drains(); }
+    std::string describe() const override { return inner_->describe(); }
+
+  private:
+    std::unique_ptr<Traffic> inner_;
+    const ServiceState* state_;
+    BuildLog& log_;
+};
+
 ServiceState& needed_state(const BuildSpec& spec) {
     if (spec.service == nullptr) throw Error(ErrorKind::internal, "this traffic method needs a service state");
     return *spec.service;
@@ -73,6 +94,9 @@ ServiceState& needed_state(const BuildSpec& spec) {
 }  // namespace
 
 std::unique_ptr<Traffic> make_traffic(const BuildSpec& spec, BuildLog& log) {
+    const auto told = [&](std::unique_ptr<Traffic> method) {
+        return std::make_unique<UnlessKeptOut>(std::move(method), spec.service, log);
+    };
     const auto& options = spec.agent->traffic_of(*spec.app);
     switch (options.method) {
         case config::TrafficMethod::none: return std::make_unique<NoTraffic>();
@@ -80,10 +104,10 @@ std::unique_ptr<Traffic> make_traffic(const BuildSpec& spec, BuildLog& log) {
             return std::make_unique<PolledTraffic>(options, needed_state(spec), PollSource::readiness);
         case config::TrafficMethod::haproxy_agent:
             return std::make_unique<PolledTraffic>(options, needed_state(spec), PollSource::agent_check);
-        case config::TrafficMethod::file: return make_file_traffic(spec);
-        case config::TrafficMethod::command: return make_command_traffic(spec, log);
-        case config::TrafficMethod::haproxy_socket: return make_haproxy_socket_traffic(spec);
-        case config::TrafficMethod::refuse: return make_refuse_traffic(spec);
+        case config::TrafficMethod::file: return told(make_file_traffic(spec));
+        case config::TrafficMethod::command: return told(make_command_traffic(spec, log));
+        case config::TrafficMethod::haproxy_socket: return told(make_haproxy_socket_traffic(spec));
+        case config::TrafficMethod::refuse: return told(make_refuse_traffic(spec));
     }
     throw Error(ErrorKind::internal, "unknown traffic method");
 }

@@ -97,6 +97,37 @@ TEST_CASE("traffic: polls through another door, of another time or of too few pe
     REQUIRE_THROWS_AS(state.wait_for_polls(PollSource::readiness, 2, 1, 10s, stop.get_token()), Error);
 }
 
+TEST_CASE("traffic: where the load balancers are known, nobody else's polls count") {
+    ServiceState state({"10.0.0.1", "fd00::5"});
+    state.set_mode(ServiceMode::draining);
+    state.count_poll(PollSource::readiness, "10.0.0.9", state.answer());  // a monitor
+    REQUIRE_FALSE(state.wait_for_polls(PollSource::readiness, 1, 1, 0ms, {}));
+    REQUIRE(state.describe_polls(PollSource::readiness, 2, 1) ==
+            "0 of 2 load balancers have noticed, not yet 10.0.0.1, fd00::5");
+    state.count_poll(PollSource::readiness, "::ffff:10.0.0.1", state.answer());
+    REQUIRE(state.describe_polls(PollSource::readiness, 2, 1) == "1 of 2 load balancers have noticed, not yet fd00::5");
+    state.count_poll(PollSource::readiness, "fd00::5", state.answer());
+    REQUIRE(state.wait_for_polls(PollSource::readiness, 2, 1, 0ms, {}));
+}
+
+TEST_CASE("traffic: a switch does not take back a node that is kept out for another reason") {
+    test::AppFixture app;
+    BuildLog log(app.dir / "log", 1 << 20, {});
+    app.agent.traffic.method = config::TrafficMethod::file;
+    app.agent.traffic.file = app.dir / "drained";
+    app.agent.traffic.settle = 1ms;
+    const auto spec = app.spec(CommitId(std::string(40, 'a')));
+    const auto file = make_traffic(spec, log);
+    REQUIRE(file->leave({}) == Noticed::yes);
+    app.service.set_drained(true);
+    REQUIRE(file->rejoin({}) == Noticed::yes);
+    REQUIRE(std::filesystem::exists(app.dir / "drained"));
+    app.service.set_drained(false);
+    REQUIRE(file->rejoin({}) == Noticed::yes);
+    REQUIRE_FALSE(std::filesystem::exists(app.dir / "drained"));
+    REQUIRE(app.service.ready());
+}
+
 TEST_CASE("traffic: an app that is down is not ready, and the agent port of a taken address fails loudly") {
     ServiceState state;
     state.set_healthy(false);

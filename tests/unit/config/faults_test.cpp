@@ -124,6 +124,20 @@ TEST_CASE("config: a value of the wrong type is told by its key and what it is")
     CHECK(app_report("    rollout: {max_unavailable: 0%}\n").find("'max_unavailable' must be") != std::string::npos);
 }
 
+TEST_CASE("config: load balancers are a number or a list of addresses") {
+    const auto report = [](const std::string& value) {
+        return agent_report(test::small_agent + "traffic: {load_balancers: " + value + "}\n");
+    };
+    CHECK(report("[10.0.0.5, lb1]").find("item 2 must be an IP address, got 'lb1'") != std::string::npos);
+    CHECK(report("[10.0.0.5, 10.0.0.5]").find("10.0.0.5 is there twice") != std::string::npos);
+    CHECK(report("[]").find("names none") != std::string::npos);
+    CHECK(report("0").find("'load_balancers'") != std::string::npos);
+    const auto named = parse_agent_config(
+        test::small_agent + "traffic: {load_balancers: [10.0.0.5, \"FD00:0::5\", 10.0.0.6]}\n", "agent.yaml");
+    CHECK(named.traffic.load_balancers == 3);
+    CHECK(named.traffic.load_balancer_addresses == std::vector<std::string>{"10.0.0.5", "fd00::5", "10.0.0.6"});
+}
+
 TEST_CASE("config: a secret that stands in the file is refused without being repeated") {
     const std::string password = app_report("    credentials: {username: a, password: s3cret}\n");
     CHECK(password.find("write it to a file and name that in 'password_file'") != std::string::npos);

@@ -54,7 +54,7 @@ traffic:
   rejoin_timeout: 45s
   cut: true
   agent_check_listen: "${NODE_ADDRESS}:7071"
-  load_balancers: 2
+  load_balancers: [10.0.0.5, "fd00::5"]
   acknowledged_polls: 3
   readiness_drain_status: 404
   haproxy_sockets: [/run/haproxy.sock, "10.0.0.1:9999"]
