@@ -24,13 +24,8 @@ using namespace std::chrono_literals;
 /// How long the store is left alone after it could not be written: a full disk is not cured by asking.
 constexpr auto store_again_after = 1s;
 constexpr auto pack_deadline = 60s;
-/// A wait that lasts so long is a line of the log, and again every so often.
-constexpr auto worth_a_line = 5s;
-constexpr auto log_again_after = 5min;
 /// How often it is looked whether a build's record lacks its end.
 constexpr auto settle_every = 2s;
-/// How often other nodes are told of a wait of which only the wording has changed, a number above all.
-constexpr auto say_again_after = 15s;
 /// After a boot: how long a node listens to its peers before it serves, and how long it waits for a majority.
 constexpr auto listen_for = 4s;
 constexpr auto alone_for = 20s;
@@ -78,6 +73,7 @@ AppDriver::AppDriver(DriverContext context)
     : context_(std::move(context)),
       machine_(machine_settings(context_.config, context_.app), load_durable(context_), random_number()),
       progress_(context_.config, context_.app, context_.store, context_.clock, context_.outbox),
+      waiting_(context_.app.name, context_.clock, progress_),
       steward_(StewardContext{context_.config, context_.app, context_.store, context_.clock, context_.seal,
                               steward_events()}),
       runner_(RunnerContext{context_.config, context_.app, context_.store, context_.clock, context_.slots, *this,
@@ -121,7 +117,7 @@ void AppDriver::tick() {
         next_settle_ = now() + settle_every;
         settle_records();
         if (!runner_.switching()) rotation_.settle();  // a switch's own stages wait for the load balancer
-        log_waiting();
+        waiting_.log(machine_.view(now()));
         progress_.say_again(machine_.durable().current, machine_.view(now()).newest);
         if (machine_.durable().owed.empty()) progress_.note_neighbours(machine_.durable().current);
     }
@@ -409,39 +405,10 @@ void AppDriver::note_waiting() {
     const auto view = machine_.view(now());
     record_queued(view);
     if (switching()) return;  // its stages say what they wait for
-    say_waiting(view);
+    waiting_.say(view);
     if (!view.wanted || view.baking || view.waits_for == waits_for_) return;
     waits_for_ = view.waits_for;
     runner_.records().note_stage(view.wanted->target(), wire::Stage::permit, view.waits_for);
-}
-
-void AppDriver::log_waiting() {
-    const auto view = machine_.view(now());
-    const bool waits = !view.waits_for.empty();
-    if (!waits && waiting_logged_) log::info("chain", "waits no longer", {{"app", context_.app.name}});
-    if (!waits) waiting_logged_.reset();
-    if (!waits || view.waiting < worth_a_line) return;
-    if (waiting_logged_ && now() - *waiting_logged_ < log_again_after) return;
-    waiting_logged_ = now();
-    log::info("chain", "waits",
-              {{"app", context_.app.name}, {"for", view.waits_for}, {"since", human_duration(view.waiting)}});
-}
-
-/// What a node waits for while no build of its own is open: on every node's `status`, too.
-void AppDriver::say_waiting(const chain::View& view) {
-    // Perhaps another agent is this node in truth, and this would be shown in its place.
-    if (view.disowned) return;
-    // That its turn has not come is plain to see, and a long chain has many such nodes.
-    const auto kind = view.turn_to_come || view.waits_for.empty() ? std::string() : view.waits_kind;
-    const auto text = kind.empty() ? std::string() : view.waits_for;
-    const auto about = view.wanted ? view.wanted : view.newest;
-    if (!about || (kind == said_.kind && about->key == said_.about &&
-                   (text == said_.text || now() - said_.at < say_again_after))) {
-        return;
-    }
-    if (!said_.about.empty() && said_.about != about->key) progress_.note_waiting(said_.about, {});
-    progress_.note_waiting(about->key, text);
-    said_ = {about->key, kind, text, now()};
 }
 
 // --- what the runner tells, on its thread ---

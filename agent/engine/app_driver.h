@@ -17,6 +17,7 @@
 #include "agent/engine/rotation.h"
 #include "agent/engine/runner.h"
 #include "agent/engine/steward.h"
+#include "agent/engine/waiting.h"
 #include "agent/store/store.h"
 
 namespace baton::engine {
@@ -101,8 +102,6 @@ class AppDriver final : private RunnerEvents {
     void carry_out(const chain::BringUp&);
     void carry_out(const chain::Note& note);
     void note_waiting();
-    void log_waiting();
-    void say_waiting(const chain::View& view);
     /// Rollouts that wait for their time are shown from the moment they are known, not only once a build begins.
     void record_queued(const chain::View& view);
     /// Ends the records of builds that nobody works on or wants any more: what a crash or a late cancel left behind.
@@ -121,24 +120,17 @@ class AppDriver final : private RunnerEvents {
     DriverContext context_;
     chain::Machine machine_;
     Progress progress_;
+    Waiting waiting_;
     std::deque<chain::Action> pending_;  ///< not carried out yet: the durable state could not be stored
     bool unstored_ = false;
     Instant next_store_{};
     std::optional<NodeName> answering_;  ///< a peer whose messages are being received
     std::vector<chain::Message> answer_;
-    std::string waits_for_;                  ///< as last noted in the build's record
-    std::optional<Instant> waiting_logged_;  ///< when the log was told last that this node waits
-    struct Said {
-        wire::RolloutKey about;
-        std::string kind;
-        std::string text;
-        Instant at{};
-    };
+    std::string waits_for_;         ///< as last noted in the build's record
     std::set<RolloutId> recorded_;  ///< queued rollouts that the store has
-    Said said_;                     ///< what other nodes were told last that this one waits for
     bool app_up_ = true;
     bool held_out_ = false;  ///< as the protocol was told last
-    bool begun_ = false;  ///< start() was called
+    bool begun_ = false;     ///< start() was called
     Instant next_settle_{};
     Instant started_{};
     std::string neighbour_waits_;  ///< which neighbour is at work, and what it waits for
