@@ -108,7 +108,9 @@ class CanaryTest(SafetyCase):
             end_app(chain.directory / "web1" / "mini" / "run" / "pid")
             rollout = chain.wait_for(commit, "halted", seen_by="web3")
             self.assertIn("bake time", rollout["reason"])
-            wait_until(lambda: chain.running_commit("web1") == chain.first, 30, "web1 is put back")
+            # The others hear of the failure before web1 is back, and what it waits for speaks of the bake time until then.
+            wait_until(lambda: chain.running_commit("web1") == chain.first and not chain["web1"].app("mini")["waits_for"]
+                       and chain["web1"].app("mini")["phase"] == "idle", 30, "web1 is put back")
             self.assertEqual([chain.events(name, began) for name in ("web2", "web3")], [[], []])
             good = chain.commit("Promoted")
             self.trigger(chain)
