@@ -140,7 +140,7 @@ class ContestedTest(SafetyCase):
         chain["web2"].start()
         with self.one_at_a_time(chain):
             impostor = self.impostor(chain, copy)
-            self.waits_for_a_person(impostor)
+            self.both_refuse(chain, impostor)
             commit = chain.commit("While there is a copy")
             self.trigger(chain)
             self.settled(chain, commit, nodes=("web1", "web3"), state="running")
