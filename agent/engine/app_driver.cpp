@@ -7,11 +7,11 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "agent/engine/peer_packs.h"
 #include "agent/engine/peer_wire.h"
 #include "agent/engine/settings.h"
 #include "common/digest.h"
 #include "common/error.h"
-#include "common/git/repository.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "common/text.h"
@@ -23,7 +23,6 @@ using namespace std::chrono_literals;
 
 /// How long the store is left alone after it could not be written: a full disk is not cured by asking.
 constexpr auto store_again_after = 1s;
-constexpr auto pack_deadline = 60s;
 /// How often it is looked whether a build's record lacks its end.
 constexpr auto settle_every = 2s;
 /// After a boot: how long a node listens to its peers before it serves, and how long it waits for a majority.
@@ -77,7 +76,11 @@ AppDriver::AppDriver(DriverContext context)
       steward_(StewardContext{context_.config, context_.app, context_.store, context_.clock, context_.seal,
                               steward_events()}),
       runner_(RunnerContext{context_.config, context_.app, context_.store, context_.clock, context_.slots, *this,
-                            context_.service, [this](const CommitId& commit) { return fetch_from_peers(commit); },
+                            context_.service,
+                            [this](const CommitId& commit) {
+                                return fetch_from_peers(context_.config, context_.app, context_.store, context_.outbox,
+                                                        context_.clock, commit);
+                            },
                             context_.seal}),
       rotation_(context_.config, context_.app, context_.store, context_.service, runner_.doorman(),
                 context_.fresh_start && context_.config.agents() > 1) {
@@ -169,7 +172,7 @@ void AppDriver::set_drained(bool drained) {
 }
 
 void AppDriver::note_held_out() {
-    const bool held_out = rotation_.catching_up() || context_.store.flags.has(context_.app.name, store::flag::drained);
+    const bool held_out = rotation_.kept_out();
     if (held_out == held_out_) return;
     held_out_ = held_out;
     apply(machine_.held_out(now(), held_out));
@@ -476,32 +479,6 @@ StewardEvents AppDriver::steward_events() {
         });
     };
     return events;
-}
-
-bool AppDriver::fetch_from_peers(const CommitId& commit) const {
-    const auto mirror = mirror_of(context_.config, context_.app);
-    mirror.ensure_exists({}, context_.clock.now() + pack_deadline);
-    git::Repository repository(mirror.path());
-    std::vector<std::string> have;
-    for (const auto& record : context_.store.builds.list(context_.app.name, 5)) {
-        // A build that has begun does not say that its commit is here: it may be the very one that is missing.
-        if (repository.has_commit(record.commit)) have.push_back(record.commit.str());
-    }
-    for (const auto& node : context_.config.nodes) {
-        if (node.name == context_.config.self || node.jenkins) continue;
-        try {
-            const auto answer = context_.outbox.call(node.name, "POST", pack_target(context_.app.name),
-                                                     pack_question(commit, have), pack_deadline);
-            if (!answer.ok()) continue;
-            repository.add_pack(answer.body, commit);
-            log::info("git", "commit came from a peer",
-                      {{"app", context_.app.name}, {"commit", commit}, {"peer", node.name}});
-            return true;
-        } catch (const Error& error) {
-            log::warning("git", "peer cannot hand over the commit", {{"peer", node.name}, {"reason", error.text()}});
-        }
-    }
-    return false;
 }
 
 }  // namespace baton::engine

@@ -114,7 +114,6 @@ class AppDriver final : private RunnerEvents {
     void note_held_out();
     [[nodiscard]] bool out_of_service() const;
     [[nodiscard]] bool behind() const;
-    bool fetch_from_peers(const CommitId& commit) const;
     [[nodiscard]] Instant now() const { return context_.clock.now(); }
 
     DriverContext context_;

@@ -10,28 +10,11 @@
 #include "common/log.h"
 
 namespace baton::engine {
-namespace {
-
-/// Whether somebody has to act for the load balancer to know: the others ask, or there is none.
-bool must_be_told(config::TrafficMethod method) {
-    switch (method) {
-        case config::TrafficMethod::none:
-        case config::TrafficMethod::readiness:
-        case config::TrafficMethod::haproxy_agent: return false;
-        case config::TrafficMethod::haproxy_socket:
-        case config::TrafficMethod::refuse:
-        case config::TrafficMethod::file:
-        case config::TrafficMethod::command: return true;
-    }
-    return false;
-}
-
-}  // namespace
 
 Doorman::Doorman(const config::AgentConfig& config, const config::App& app, std::function<build::BuildSpec()> spec,
                  std::filesystem::path log, Milliseconds again_after)
     : config_(config), app_(app), spec_(std::move(spec)), log_(std::move(log)), again_after_(again_after) {
-    if (!must_be_told(config_.traffic_of(app_).method)) return;
+    if (!build::must_be_told(config_.traffic_of(app_).method)) return;
     thread_ = std::jthread([this](const std::stop_token& stop) { work(stop); });
 }
 

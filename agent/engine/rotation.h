@@ -21,6 +21,8 @@ class Rotation {
 
     /// Once, before anybody asks. `out`: a switch had the node out when the agent ended.
     void begin(bool out);
+    /// It does not serve, whatever its app answers: a person has drained it, or it catches up first.
+    [[nodiscard]] bool kept_out() const { return catching_up_ || drained(); }
     [[nodiscard]] bool catching_up() const { return catching_up_; }
     /// It has the fleet's release and serves.
     void caught_up();
@@ -39,7 +41,6 @@ class Rotation {
     /// The load balancer is told that this node is out, by other ways than a switch, and has to be told of the end of
     /// it also by another agent process.
     void note_left();
-    [[nodiscard]] bool kept_out() const { return catching_up_ || drained(); }
     [[nodiscard]] bool drained() const { return store_.flags.has(app_.name, store::flag::drained); }
 
     const config::AgentConfig& config_;

@@ -7,7 +7,7 @@ import pathlib
 import socket
 import time
 
-from harness import Repeating
+from harness import Repeating, wait_until
 
 MIB = 1024 * 1024
 
@@ -104,9 +104,7 @@ class Figures:
         with Witness(self._ask) as witness:
             yield answers
             # However short the case is, a few of the witness's answers fall into it.
-            deadline = time.monotonic() + 10
-            while len(witness.milliseconds) < 5 and time.monotonic() < deadline:
-                time.sleep(0.01)
+            wait_until(lambda: len(witness.milliseconds) >= 5, 10, "the witness is answered", every=0.01)
         self.rows.append((name, answers, before, resident_kib(self.pid), len(witness.milliseconds), witness.worst(),
                           witness.failures))
 

@@ -63,9 +63,7 @@ class LoadTest(unittest.TestCase):
         self.addCleanup(self.server.shutdown)
 
     def wait_for_requests(self, count):
-        deadline = time.monotonic() + 20
-        while Answering.asked < count and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: Answering.asked >= count, 20, lambda: f"{count} requests, {Answering.asked} came", every=0.01)
 
     def test_load_records_every_kind_of_failure(self):
         with Load(self.url, rate=200, post=0.3, slow=0, kept=0.5, timeout=0.4, seed=1) as load:

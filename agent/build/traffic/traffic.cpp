@@ -91,12 +91,7 @@ ServiceState& needed_state(const BuildSpec& spec) {
     return *spec.service;
 }
 
-}  // namespace
-
-std::unique_ptr<Traffic> make_traffic(const BuildSpec& spec, BuildLog& log) {
-    const auto told = [&](std::unique_ptr<Traffic> method) {
-        return std::make_unique<UnlessKeptOut>(std::move(method), spec.service, log);
-    };
+std::unique_ptr<Traffic> make_method(const BuildSpec& spec, BuildLog& log) {
     const auto& options = spec.agent->traffic_of(*spec.app);
     switch (options.method) {
         case config::TrafficMethod::none: return std::make_unique<NoTraffic>();
@@ -104,12 +99,33 @@ std::unique_ptr<Traffic> make_traffic(const BuildSpec& spec, BuildLog& log) {
             return std::make_unique<PolledTraffic>(options, needed_state(spec), PollSource::readiness);
         case config::TrafficMethod::haproxy_agent:
             return std::make_unique<PolledTraffic>(options, needed_state(spec), PollSource::agent_check);
-        case config::TrafficMethod::file: return told(make_file_traffic(spec));
-        case config::TrafficMethod::command: return told(make_command_traffic(spec, log));
-        case config::TrafficMethod::haproxy_socket: return told(make_haproxy_socket_traffic(spec));
-        case config::TrafficMethod::refuse: return told(make_refuse_traffic(spec));
+        case config::TrafficMethod::file: return make_file_traffic(spec);
+        case config::TrafficMethod::command: return make_command_traffic(spec, log);
+        case config::TrafficMethod::haproxy_socket: return make_haproxy_socket_traffic(spec);
+        case config::TrafficMethod::refuse: return make_refuse_traffic(spec);
     }
     throw Error(ErrorKind::internal, "unknown traffic method");
+}
+
+}  // namespace
+
+bool must_be_told(config::TrafficMethod method) {
+    switch (method) {
+        case config::TrafficMethod::none:
+        case config::TrafficMethod::readiness:
+        case config::TrafficMethod::haproxy_agent: return false;
+        case config::TrafficMethod::haproxy_socket:
+        case config::TrafficMethod::refuse:
+        case config::TrafficMethod::file:
+        case config::TrafficMethod::command: return true;
+    }
+    throw Error(ErrorKind::internal, "unknown traffic method");
+}
+
+std::unique_ptr<Traffic> make_traffic(const BuildSpec& spec, BuildLog& log) {
+    auto method = make_method(spec, log);
+    if (!must_be_told(spec.agent->traffic_of(*spec.app).method)) return method;
+    return std::make_unique<UnlessKeptOut>(std::move(method), spec.service, log);
 }
 
 unsigned wait_for_requests(const config::Traffic& traffic, const std::stop_token& stop) {

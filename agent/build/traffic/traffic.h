@@ -33,6 +33,9 @@ class Traffic {
     [[nodiscard]] virtual std::string describe() const = 0;
 };
 
+/// Whether somebody has to act for the load balancer to know: the others ask by themselves, or there is none.
+[[nodiscard]] bool must_be_told(config::TrafficMethod method);
+
 /// The method that the configuration names for this app. Error(invalid) where it lacks what it needs.
 [[nodiscard]] std::unique_ptr<Traffic> make_traffic(const BuildSpec& spec, BuildLog& log);
 

@@ -32,6 +32,14 @@ std::string poll_agent(std::uint16_t port) {
     return answer;
 }
 
+/// A node that is out while there is a file `drained`.
+BuildSpec spec_with_file(test::AppFixture& app) {
+    app.agent.traffic.method = config::TrafficMethod::file;
+    app.agent.traffic.file = app.dir / "drained";
+    app.agent.traffic.settle = 1ms;
+    return app.spec(CommitId(std::string(40, 'a')));
+}
+
 }  // namespace
 
 TEST_CASE("traffic: haproxy_agent leaves after the load balancer has heard, and says ready until it has heard that") {
@@ -113,10 +121,7 @@ TEST_CASE("traffic: where the load balancers are known, nobody else's polls coun
 TEST_CASE("traffic: a switch does not take back a node that is kept out for another reason") {
     test::AppFixture app;
     BuildLog log(app.dir / "log", 1 << 20, {});
-    app.agent.traffic.method = config::TrafficMethod::file;
-    app.agent.traffic.file = app.dir / "drained";
-    app.agent.traffic.settle = 1ms;
-    const auto spec = app.spec(CommitId(std::string(40, 'a')));
+    const auto spec = spec_with_file(app);
     const auto file = make_traffic(spec, log);
     REQUIRE(file->leave({}) == Noticed::yes);
     app.service.set_drained(true);
@@ -140,10 +145,7 @@ TEST_CASE("traffic: an app that is down is not ready, and the agent port of a ta
 TEST_CASE("traffic: a file and commands are there while the node is out") {
     test::AppFixture app;
     BuildLog log(app.dir / "log", 1 << 20, {});
-    app.agent.traffic.method = config::TrafficMethod::file;
-    app.agent.traffic.file = app.dir / "drained";
-    app.agent.traffic.settle = 1ms;
-    const auto spec = app.spec(CommitId(std::string(40, 'a')));
+    const auto spec = spec_with_file(app);
     const auto file = make_traffic(spec, log);
     REQUIRE(file->leave({}) == Noticed::yes);
     REQUIRE(std::filesystem::exists(app.dir / "drained"));

@@ -11,6 +11,7 @@
 #include "common/net/http_client.h"
 #include "raw_client.h"
 #include "tests/support/eventually.h"
+#include "tests/support/refusal.h"
 
 using namespace baton;
 using namespace baton::http;
@@ -25,16 +26,8 @@ net::HttpResponse get(const Server& server, const net::ClientTls& tls) {
     return net::HttpClient(options).call({"GET", fmt::format("https://127.0.0.1:{}/x", server.port()), {}, {}, {}});
 }
 
-std::string refusal(const std::function<void()>& work, ErrorKind kind = ErrorKind::unreachable) {
-    try {
-        work();
-    } catch (const Error& error) {
-        CHECK(error.kind() == kind);
-        return error.what();
-    }
-    FAIL("accepted");
-    return {};
-}
+/// A connection that does not come about.
+std::string refusal(const std::function<void()>& work) { return test::refusal(work, ErrorKind::unreachable); }
 
 Response whoami(Request&& request) { return Response::text(request.base_url() + " " + request.certificate_subject); }
 
@@ -97,14 +90,14 @@ TEST_CASE("tls: a new certificate is used after a reload, and a broken one leave
     server.start();
     CHECK(get(server, {before.certificate(), {}, {}}).status == 200);
     dir.write("live.crt", "broken");
-    CHECK(refusal([&] { server.reload_tls(); }, ErrorKind::invalid).find("live.crt") != std::string::npos);
+    CHECK(test::refusal([&] { server.reload_tls(); }, ErrorKind::invalid).find("live.crt") != std::string::npos);
     CHECK(get(server, {before.certificate(), {}, {}}).status == 200);
     use(new_one);
     server.reload_tls();
     CHECK(get(server, {after.certificate(), {}, {}}).status == 200);
     (void)refusal([&] { (void)get(server, {before.certificate(), {}, {}}); });
     std::filesystem::permissions(live_key, std::filesystem::perms(0644));
-    CHECK(refusal([&] { server.reload_tls(); }, ErrorKind::forbidden).find("live.key") != std::string::npos);
+    CHECK(test::refusal([&] { server.reload_tls(); }, ErrorKind::forbidden).find("live.key") != std::string::npos);
 }
 
 TEST_CASE("tls: a client that never greets is dropped at the header deadline") {

@@ -9,7 +9,7 @@
 #include "common/digest.h"
 #include "common/error.h"
 #include "common/net/peer_signing.h"
-#include "tests/component/net/refusal.h"
+#include "tests/support/refusal.h"
 #include "tests/support/temp_dir.h"
 
 using namespace baton;

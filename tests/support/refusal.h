@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Keys and refusals for the tests of what agents sign.
+// Why something was refused, and lines of key files, for the tests of several rooms.
 #pragma once
 
 #include <catch2/catch.hpp>
