@@ -167,9 +167,10 @@ class Load(Readings):
         self._began = time.time()
         number = 0
         while not self._stopping.is_set():
-            due = began + number / self.rate
-            if due - began >= self.seconds:
+            # Not `due - began`: what the sum is rounded to would now and then let one more go.
+            if number / self.rate >= self.seconds:
                 break
+            due = began + number / self.rate
             late = loop.time() - due
             if late < 0:
                 await asyncio.sleep(min(-late, 0.1))

@@ -249,7 +249,7 @@ TEST_CASE("cost: a sick release costs until the one before it is back, and one t
     const auto undone = deploy(app);
     REQUIRE(undone.outcome == SwitchOutcome::restored);
     CHECK(undone.cost->kind == SwitchCost::Kind::measured);
-    CHECK(undone.cost->dark_ms >= 3'000);  // its healthy_deadline
+    CHECK(undone.cost->dark_ms >= 5'000);  // its healthy_deadline
     CHECK(undone.cost->exposed_ms == undone.cost->dark_ms);
     app.put("sick", "");
     app.put("restart.sh", "exit 3\n");
@@ -294,7 +294,7 @@ TEST_CASE("cost: a health command is asked as well, only less often") {
     AppFixture app;
     app.put("baton.yaml", "switch:\n  restart:\n    - run: rm -f " + (app.dir / "up").string() + "; sleep 1.5; touch " +
                               (app.dir / "up").string() + "\nhealth:\n  command: test -e " + (app.dir / "up").string() +
-                              "\n  interval: 50ms\n  timeout: 1s\n  min_healthy_time: 200ms\n  healthy_deadline: 3s\n");
+                              "\n  interval: 50ms\n  timeout: 1s\n  min_healthy_time: 200ms\n  healthy_deadline: 5s\n");
     app.put("version", "one\n");
     REQUIRE(deploy(app).outcome == SwitchOutcome::in_service);
     app.put("version", "two\n");

@@ -103,7 +103,7 @@ void AppFixture::put_pipeline(const std::string& before, const std::string& heal
                                   "  interval: 50ms\n"
                                   "  timeout: 1s\n"
                                   "  min_healthy_time: 200ms\n"
-                                  "  healthy_deadline: 3s\n{}",
+                                  "  healthy_deadline: 5s\n{}",
                                   before, dir.path().string(), port, port, health_extra));
 }
 
