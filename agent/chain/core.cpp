@@ -100,6 +100,10 @@ Effects Core::start(Instant now, bool app_up) {
     app_up_ = app_up;
     lead_since_ = now;
     next_inquire_ = now + s_.timing.inquire_every;
+    if (!s_.neighbours && !d_.owed.empty()) {  // they have become agents, or another node's
+        d_.owed = {};
+        changed();
+    }
     if (!rules_.durable_grants) {
         d_.grants.clear();
         d_.done.clear();
@@ -289,8 +293,12 @@ Effects Machine::neighbours_done(Instant now, const Ticket& ticket, const Neighb
     return core_->neighbours_done(now, ticket, end);
 }
 bool Machine::goes_on(const wire::Target& target) const { return core_->goes_on(target); }
-bool Machine::may_pass_over(const wire::Target& target, std::size_t already) const {
-    return core_->may_pass_over(target, already);
+bool Machine::may_pass_over(const wire::Target& target, const NodeName& node, const std::set<NodeName>& besides) const {
+    return core_->may_pass_over(target, node, besides);
+}
+std::optional<wire::Rollout> Machine::debt() const { return core_->debt(); }
+Effects Machine::neighbours_answer(Instant now, const wire::Target& target) {
+    return core_->neighbours_answer(now, target);
 }
 Effects Machine::health(Instant now, bool app_up) { return core_->health(now, app_up); }
 Effects Machine::held_out(Instant now, bool held_out) { return core_->held_out(now, held_out); }

@@ -93,7 +93,10 @@ class Core {
     Effects switched(Instant now, const Ticket& ticket, SwitchEnd end, const std::string& reason);
     Effects neighbours_done(Instant now, const Ticket& ticket, const NeighboursEnd& end);
     [[nodiscard]] bool goes_on(const wire::Target& target) const;
-    [[nodiscard]] bool may_pass_over(const wire::Target& target, std::size_t already) const;
+    [[nodiscard]] bool may_pass_over(const wire::Target& target, const NodeName& node,
+                                     const std::set<NodeName>& besides) const;
+    [[nodiscard]] std::optional<wire::Rollout> debt() const;
+    Effects neighbours_answer(Instant now, const wire::Target& target);
     Effects health(Instant now, bool app_up);
     Effects held_out(Instant now, bool held_out);
     Effects order(Instant now, const Order& order, const std::string& who, OrderId& id);
@@ -223,6 +226,10 @@ class Core {
     void bake_or_finish();
     void finish_switch();
     void bring_on_neighbours();
+    /// This node runs that very rollout, and not all of its neighbours do.
+    [[nodiscard]] bool lacks_neighbours_only(const wire::Rollout& rollout) const;
+    /// … since they were out of reach when it was their turn: they get it when they answer.
+    [[nodiscard]] bool owes(const Known& known) const;
     void succeed(const wire::RolloutKey& key);  ///< what follows from having it: proof, and the handoff
     void watch_bake();
     void watch_stuck();
@@ -253,6 +260,7 @@ class Core {
     [[nodiscard]] std::string out_text() const;
     [[nodiscard]] std::string idle_text() const;
     [[nodiscard]] std::string nothing_text() const;
+    [[nodiscard]] std::string frozen_text() const;
     [[nodiscard]] std::string trouble_text() const;
     [[nodiscard]] std::string silence_of(const NodeName& node) const;
     [[nodiscard]] std::string disowned_text() const;
@@ -297,6 +305,7 @@ class Core {
     unsigned untouched_ = 0;  ///< switches in a row that could not begin
     std::string last_hold_;   ///< why the last ask was given up
     std::optional<Instant> bake_until_;
+    wire::Target answered_;  ///< neighbours that are owed this have answered; empty key: none
     Instant next_restore_{};
     Instant next_unstick_{};
     unsigned unstuck_tries_ = 0;  ///< in a row, none of which has brought the node back

@@ -44,7 +44,11 @@ const Known* Core::leading() const {
 
 bool Core::behind(const Known& known) const {
     if (!d_.current || known.rollout.key > d_.current->key) return true;
-    return known.rollout.key == d_.owed && known.rollout.key == d_.current->key;
+    if (known.rollout.key != d_.owed || known.rollout.key != d_.current->key) return false;
+    // A retry is for the neighbours, too. What this node was not through with is taken up at once, and what it owes to
+    // those that were out of reach once they answer.
+    const auto target = known.rollout.target();
+    return target != d_.current->target() || known.walks || answered_ == target;
 }
 
 const Known* Core::wanted() const {
@@ -229,7 +233,7 @@ void Core::steer_build() {
                                                             : "no longer wanted");
         }
     }
-    if (!known) return;
+    if (!known || lacks_neighbours_only(known->rollout)) return;
     if (!build_) {
         build_ = Build{known->rollout, false, !turn, true, false};
         const bool again = trouble_ && trouble_->target == known->rollout.target();
@@ -259,7 +263,8 @@ Hold Core::hold() const {
         const bool elsewhere_only = lead && lead->ended && !lead->proven;  // a job without a switch
         return lead && !elsewhere_only && is_member() && behind(*lead) ? Hold::away : Hold::nothing;
     }
-    if (!build_ || !build_->ready || build_->ahead) return Hold::building;
+    const bool built = build_ && build_->ready && !build_->ahead;
+    if (!built && !lacks_neighbours_only(known->rollout)) return Hold::building;
     if (frozen()) return Hold::frozen;
     if (bring_up_until_ && now_ < *bring_up_until_) return Hold::bring_up;
     if (d_.forced == known->rollout.target()) return Hold::none;

@@ -161,7 +161,7 @@ struct Durable {
     std::optional<wire::Rollout> previous;
     wire::Target interrupted;  ///< the target whose switch was last cut off by the agent's death, and how often
     unsigned interruptions = 0;
-    wire::RolloutKey owed;  ///< what this node runs and could not bring on to its neighbours; empty: nothing
+    wire::RolloutKey owed;  ///< what this node runs and not all of its neighbours do; empty: nothing
     wire::Target forced;    ///< a person's order to go out without a majority; empty key: none
     std::string forced_by;
     std::optional<Duty> duty;

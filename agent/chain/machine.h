@@ -104,7 +104,7 @@ struct NeighboursEnd {
     };
     Outcome outcome = Outcome::done;
     std::string reason;              ///< failed: which one, and why
-    std::set<NodeName> passed_over;  ///< out of reach
+    std::set<NodeName> passed_over;  ///< out of reach: they are owed the rollout
 };
 
 /// What a person or program may order; `who` is recorded. Each is known fleet-wide, and survives restarts.
@@ -211,7 +211,13 @@ class Machine {
     /// May one more neighbour be brought to this rollout: is it still what everybody should go for?
     [[nodiscard]] bool goes_on(const wire::Target& target) const;
     /// May one more node that is out of reach be passed over in this rollout?
-    [[nodiscard]] bool may_pass_over(const wire::Target& target, std::size_t already) const;
+    /// `besides`: who was passed over in this very turn.
+    [[nodiscard]] bool may_pass_over(const wire::Target& target, const NodeName& node,
+                                     const std::set<NodeName>& besides) const;
+    /// What neighbours are owed that were passed over, while all that it waits for is their answer. It changes with any
+    /// input: as long as there is something, they are to be looked at, and neighbours_answer() tells of one that does.
+    [[nodiscard]] std::optional<wire::Rollout> debt() const;
+    Effects neighbours_answer(Instant now, const wire::Target& target);
     /// The app's own health as the driver sees it between switches: bake time, min_healthy.
     Effects health(Instant now, bool app_up);
     /// The node does not serve, whatever its app answers: a person has drained it, or it catches up first.

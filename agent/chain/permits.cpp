@@ -32,7 +32,7 @@ void Core::ask() {
     d_.claim->lane = hinted ? *lane_hint_ : lanes[random_() % lanes.size()];
     lane_hint_.reset();
     d_.claim->rollout = known->rollout;
-    d_.claim->once_steps = build_->once_steps;
+    d_.claim->once_steps = build_ && build_->once_steps;  // no build: only neighbours are missing
     d_.claim->forced = forced;
     changed();
     granted_by_.clear();

@@ -55,7 +55,7 @@ void Core::go_out() {
     d_.forced = {};
     d_.forced_by.clear();
     if (d_.current && d_.current->key == target.key && d_.owed == target.key) {
-        // A retry where only the neighbours are missing: this node runs the release already.
+        // Only the neighbours are missing, in a retry or since they answer again: this node runs the release already.
         d_.current = d_.claim->rollout;
         build_.reset();
         bring_on_neighbours();
@@ -291,8 +291,9 @@ void Core::finish_switch() {
 void Core::bring_on_neighbours() {
     d_.claim->stage = OutStage::neighbours;
     bake_until_.reset();
-    // Until they have it: whatever ends this early leaves a debt that a retry pays.
+    // Until they have it: whatever ends this early leaves a debt.
     d_.owed = d_.claim->rollout.key;
+    answered_ = {};
     changed();
     actions_.emplace_back(Neighbours{d_.claim->ticket, d_.claim->rollout});
 }
@@ -305,7 +306,8 @@ Effects Core::neighbours_done(Instant now, const Ticket& ticket, const Neighbour
     changed();
     switch (end.outcome) {
         case NeighboursEnd::Outcome::done:
-            d_.owed = {};
+            // Those that were out of reach are owed it; the rollout goes on meanwhile.
+            if (end.passed_over.empty()) d_.owed = {};
             if (const auto it = d_.known.find(rollout.key); it != d_.known.end()) {
                 it->second.skipped.insert(end.passed_over.begin(), end.passed_over.end());
             }
@@ -327,9 +329,40 @@ bool Core::goes_on(const wire::Target& target) const {
     return lead && lead->rollout.target() == target;
 }
 
-bool Core::may_pass_over(const wire::Target& target, std::size_t already) const {
+bool Core::may_pass_over(const wire::Target& target, const NodeName& node, const std::set<NodeName>& besides) const {
     const auto it = d_.known.find(target.key);
-    return it != d_.known.end() && it->second.skipped.size() + already < s_.policy.max_unreachable;
+    if (it == d_.known.end()) return false;
+    auto skipped = it->second.skipped;
+    skipped.insert(besides.begin(), besides.end());
+    return skipped.contains(node) || skipped.size() < s_.policy.max_unreachable;
+}
+
+bool Core::lacks_neighbours_only(const wire::Rollout& rollout) const {
+    return d_.current && d_.current->target() == rollout.target() && d_.owed == rollout.key;
+}
+
+bool Core::owes(const Known& known) const {
+    // As any node catches up: with what has succeeded somewhere. While the walk is still to go on from here, its turn
+    // is not over.
+    return s_.neighbours && lacks_neighbours_only(known.rollout) && known.proven && !known.walks;
+}
+
+std::optional<wire::Rollout> Core::debt() const {
+    const auto* lead = leading();
+    if (!lead || !owes(*lead) || d_.phase != Phase::idle || answered_ == lead->rollout.target()) return std::nullopt;
+    // A node that is itself down, or not taken for itself, sends nobody else out.
+    if (frozen() || stands_aside() || !app_up_) return std::nullopt;
+    return lead->rollout;
+}
+
+Effects Core::neighbours_answer(Instant now, const wire::Target& target) {
+    begin(now);
+    const auto owed = debt();
+    if (!owed || owed->target() != target) return finish();  // overtaken meanwhile
+    answered_ = target;
+    note(Note::Level::info,
+         fmt::format("a neighbour that was passed over answers: it is owed rollout {}", target.key.id));
+    return finish();
 }
 
 void Core::succeed(const wire::RolloutKey& key) {

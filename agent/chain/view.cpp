@@ -26,7 +26,8 @@ void Core::note_waiting() {
         } else if (held == Hold::back_off || held == Hold::lanes_taken || held == Hold::none) {
             kind = "asking";  // asking, giving up and backing off are one wait for a permit
         } else if (held == Hold::nothing) {
-            kind += !d_.may_grant ? "new" : !d_.spreads.empty() ? "order" : "";
+            const auto* lead = leading();
+            kind += !d_.may_grant ? "new" : !d_.spreads.empty() ? "order" : lead && owes(*lead) ? "debt" : "";
         }
     }
     if (kind != waiting_for_) {
@@ -76,6 +77,14 @@ std::string Core::silence_of(const NodeName& node) const {
     return fmt::format(", silent for {}", human_duration(now_ - *peer->second.heard));
 }
 
+std::string Core::frozen_text() const {
+    const auto& freeze = *d_.freeze.note;
+    const auto left = freeze.until_ms == 0
+                          ? std::string()
+                          : fmt::format(" ({} left)", human_duration(Milliseconds(freeze.until_ms - wall_ms())));
+    return fmt::format("the end of the freeze by {}: {}{}", freeze.who, freeze.reason, left);
+}
+
 std::string Core::nothing_text() const {
     if (!d_.may_grant) {
         std::vector<std::string> missing;
@@ -86,10 +95,16 @@ std::string Core::nothing_text() const {
         }
         return fmt::format("{} to be heard, since this database is new", join(missing, ", "));
     }
-    if (d_.spreads.empty()) return "";
-    const auto& order = d_.spreads.begin()->second;
-    return fmt::format("a majority to store an order ({}): {} of {} have", order.what, order.stored_by.size(),
-                       majority());
+    if (!d_.spreads.empty()) {
+        const auto& order = d_.spreads.begin()->second;
+        return fmt::format("a majority to store an order ({}): {} of {} have", order.what, order.stored_by.size(),
+                           majority());
+    }
+    const auto* lead = leading();
+    if (!lead || !owes(*lead)) return "";
+    const auto debt = fmt::format("neighbours that were passed over are owed rollout {}", lead->rollout.key.id);
+    if (frozen()) return fmt::format("{}; {}", frozen_text(), debt);
+    return fmt::format("{}: {}", app_up_ ? "their answer" : "its app to answer", debt);
 }
 
 std::string Core::trouble_text() const {
@@ -140,14 +155,7 @@ std::string Core::idle_text() const {
             }
             return fmt::format("its turn in rollout {}", lead->rollout.key.id);
         case Hold::building: return "";  // the build says what it does
-        case Hold::frozen: {
-            const auto& freeze = *d_.freeze.note;
-            const auto left =
-                freeze.until_ms == 0
-                    ? std::string()
-                    : fmt::format(" ({} left)", human_duration(Milliseconds(freeze.until_ms - wall_ms())));
-            return fmt::format("the end of the freeze by {}: {}{}", freeze.who, freeze.reason, left);
-        }
+        case Hold::frozen: return frozen_text();
         case Hold::bring_up: return "the app, which was down when the agent started";
         case Hold::barred: return disowned_text();
         case Hold::min_healthy: {

@@ -120,7 +120,7 @@ void AppDriver::tick() {
         next_settle_ = now() + settle_every;
         settle_records();
         if (!runner_.switching()) rotation_.settle();  // a switch's own stages wait for the load balancer
-        waiting_.log(machine_.view(now()));
+        waiting_.log(view());
         progress_.say_again(machine_.durable().current, machine_.view(now()).newest);
         if (machine_.durable().owed.empty()) progress_.note_neighbours(machine_.durable().current);
     }
@@ -181,8 +181,7 @@ void AppDriver::note_held_out() {
 Snapshot AppDriver::snapshot() const {
     const auto& known = machine_.durable().known;
     const bool ended = !known.empty() && known.rbegin()->second.ended;
-    auto view = machine_.view(now());
-    if (bringing_on() && !neighbour_waits_.empty()) view.waits_for = neighbour_waits_;
+    auto view = this->view();
     if (rotation_.catching_up() && view.waits_for.empty()) {
         const auto heard = std::ranges::count_if(view.peers, [](const auto& peer) { return peer.silent_ms >= 0; });
         view.waits_for = fmt::format("what the others run, before it serves: {} of {} heard", heard, view.peers.size());
@@ -192,6 +191,13 @@ Snapshot AppDriver::snapshot() const {
         view.waits_for = fmt::format("the load balancer to be told: {}", trouble);
     }
     return {std::move(view), rotation_.ready(), app_up_, ended, listening()};
+}
+
+chain::View AppDriver::view() const {
+    auto view = machine_.view(now());
+    if (bringing_on() && !neighbour_waits_.empty()) view.waits_for = neighbour_waits_;
+    if (machine_.debt() && !silent_.empty()) view.waits_for = silent_;
+    return view;
 }
 
 bool AppDriver::listening() const {
@@ -257,6 +263,7 @@ void AppDriver::apply(chain::Effects effects) {
     for (auto& action : effects.actions) pending_.push_back(std::move(action));
     unstored_ = unstored_ || effects.store;
     flush();
+    steward_.owe(machine_.debt());
     note_waiting();
 }
 
@@ -367,6 +374,7 @@ void AppDriver::carry_out(const chain::Restore& restore) {
 }
 
 void AppDriver::carry_out(const chain::Neighbours& action) {
+    silent_.clear();
     neighbour_waits_.clear();
     steward_.bring_on(action.ticket, action.rollout);
 }
@@ -405,7 +413,7 @@ void AppDriver::record_queued(const chain::View& view) {
 }
 
 void AppDriver::note_waiting() {
-    const auto view = machine_.view(now());
+    const auto view = this->view();
     record_queued(view);
     if (switching()) return;  // its stages say what they wait for
     waiting_.say(view);
@@ -457,9 +465,9 @@ StewardEvents AppDriver::steward_events() {
         context_.post_and_wait([&] { goes_on = machine_.goes_on(target); });
         return goes_on;
     };
-    events.may_pass_over = [this](const wire::Target& target, std::size_t already) {
+    events.may_pass_over = [this](const wire::Target& target, const NodeName& node, const std::set<NodeName>& besides) {
         bool may = false;
-        context_.post_and_wait([&] { may = machine_.may_pass_over(target, already); });
+        context_.post_and_wait([&] { may = machine_.may_pass_over(target, node, besides); });
         return may;
     };
     events.progress = [this](const wire::NodeProgress& row) {
@@ -476,6 +484,18 @@ StewardEvents AppDriver::steward_events() {
                        {"reason", end.reason}});
             neighbour_waits_.clear();
             apply(machine_.neighbours_done(now(), ticket, end));
+        });
+    };
+    events.answer = [this](const wire::Target& target) {
+        context_.post_and_wait([&] {
+            silent_.clear();
+            apply(machine_.neighbours_answer(now(), target));
+        });
+    };
+    events.no_answer = [this](const std::string& who) {
+        context_.post_and_wait([&] {
+            silent_ = who;
+            note_waiting();
         });
     };
     return events;

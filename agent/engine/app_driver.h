@@ -102,6 +102,8 @@ class AppDriver final : private RunnerEvents {
     void carry_out(const chain::BringUp&);
     void carry_out(const chain::Note& note);
     void note_waiting();
+    /// As the machine has it, and of the neighbours what the steward knows.
+    [[nodiscard]] chain::View view() const;
     /// Rollouts that wait for their time are shown from the moment they are known, not only once a build begins.
     void record_queued(const chain::View& view);
     /// Ends the records of builds that nobody works on or wants any more: what a crash or a late cancel left behind.
@@ -133,6 +135,7 @@ class AppDriver final : private RunnerEvents {
     Instant next_settle_{};
     Instant started_{};
     std::string neighbour_waits_;  ///< which neighbour is at work, and what it waits for
+    std::string silent_;           ///< which neighbours do not answer that are owed something
     Steward steward_;              ///< this and the next late: their threads call the functions above
     Runner runner_;
     Rotation rotation_;

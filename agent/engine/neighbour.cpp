@@ -84,6 +84,17 @@ std::optional<NeighbourState> stored_neighbour(const store::Store& store, const 
     return parse_neighbour_state(json::parse(*text));
 }
 
+net::JenkinsJob job_of(const config::Node& node, const AppName& app) {
+    const auto& jenkins = *node.jenkins;
+    net::JenkinsAccess access;
+    access.url = jenkins.url;
+    access.job = config::expand(jenkins.job, {{"APP", app.str()}});
+    access.user = jenkins.user;
+    if (!jenkins.token_file.empty()) access.secret = read_secret_file(jenkins.token_file);
+    access.tls.ca_file = jenkins.ca_file;
+    return net::JenkinsJob(std::move(access));
+}
+
 Neighbour::Neighbour(NeighbourContext context, const wire::Rollout& rollout)
     : context_(std::move(context)), rollout_(rollout) {}
 
@@ -91,6 +102,8 @@ Neighbour::End Neighbour::run(const std::stop_token& stop) {
     const auto before = stored_neighbour(context_.store, context_.app.name, context_.node.name);
     if (before && before->target == rollout_.target()) {
         state_ = *before;
+        owed_ = state_.step == Step::passed_over;
+        if (owed_) state_.step = Step::none;
     } else {
         state_.target = rollout_.target();
         state_.commit = rollout_.commit;
@@ -104,10 +117,10 @@ Neighbour::End Neighbour::run(const std::stop_token& stop) {
     }
     switch (state_.step) {
         case Step::done: return End::done;
-        case Step::passed_over: return End::passed_over;
         case Step::failed: reason_ = state_.message; return End::failed;
         case Step::none:
         case Step::asked:
+        case Step::passed_over:  // none by now
             if (const auto end = trigger(stop)) return *end;
             break;
         case Step::queued:
@@ -124,24 +137,13 @@ Neighbour::End Neighbour::run(const std::stop_token& stop) {
         if (const auto end = follow(stop)) return *end;
         if (context_.clock.now() < deadline) continue;
         try {
-            if (state_.build != 0) connect().stop(state_.build);
+            if (state_.build != 0) job_of(context_.node, context_.app.name).stop(state_.build);
         } catch (const Error& error) {
             log::warning("steward", "cannot stop a neighbour's build",
                          {{"node", context_.node.name}, {"reason", error.text()}});
         }
         return fail(fmt::format("no end of it within {}", human_duration(context_.node.jenkins->timeout)));
     }
-}
-
-net::JenkinsJob Neighbour::connect() const {
-    const auto& jenkins = *context_.node.jenkins;
-    net::JenkinsAccess access;
-    access.url = jenkins.url;
-    access.job = config::expand(jenkins.job, {{"APP", context_.app.name.str()}});
-    access.user = jenkins.user;
-    if (!jenkins.token_file.empty()) access.secret = read_secret_file(jenkins.token_file);
-    access.tls.ca_file = jenkins.ca_file;
-    return net::JenkinsJob(std::move(access));
 }
 
 net::Arguments Neighbour::parameters() const {
@@ -173,7 +175,7 @@ std::optional<Neighbour::End> Neighbour::trigger(const std::stop_token& stop) {
         const auto waited = context_.clock.now() - began;
         std::string wait = "the answer to its trigger to be found again";
         try {
-            auto job = connect();
+            auto job = job_of(context_.node, context_.app.name);
             // A trigger that was sent may have arrived, whatever became of its answer.
             const bool sent = state_.step == Step::asked;
             if (sent && adopt_lost_trigger(job)) return std::nullopt;
@@ -201,7 +203,7 @@ std::optional<Neighbour::End> Neighbour::trigger(const std::stop_token& stop) {
 /// Nothing was ever sent to it: it is passed over like any node, when that is allowed.
 std::optional<Neighbour::End> Neighbour::out_of_reach(Milliseconds waited, std::string& wait) {
     if (!context_.goes_on()) return End::given_up;
-    if (waited < context_.app.rollout.handoff_timeout) return std::nullopt;
+    if (!owed_ && waited < context_.app.rollout.handoff_timeout) return std::nullopt;
     if (!context_.may_pass_over()) {
         wait = fmt::format("it to be in reach: no more nodes may be passed over ({})", wait);
         return std::nullopt;
@@ -237,6 +239,7 @@ std::optional<Neighbour::End> Neighbour::send_trigger(net::JenkinsJob& job) {
         return fail("its job has no parameter COMMIT, so it cannot be brought back to an earlier commit");
     }
     state_.from_build = facts.next_build;
+    state_.message.clear();  // why it was passed over
     // Stored first: whatever happens to the answer, the next one who comes here looks before triggering again.
     go_to(Step::asked, "its answer to the trigger");
     try {
@@ -257,7 +260,7 @@ std::optional<Neighbour::End> Neighbour::follow(const std::stop_token& stop) {
     const auto began = context_.clock.now();
     while (true) {
         try {
-            auto job = connect();
+            auto job = job_of(context_.node, context_.app.name);
             if (state_.step == Step::queued) look_at_queue(job);
             if (state_.step == Step::failed) return End::failed;
             if (state_.step == Step::building) {
@@ -322,7 +325,8 @@ Neighbour::End Neighbour::fail(const std::string& why) {
 
 void Neighbour::go_to(Step step, const std::string& waits_for) {
     state_.step = step;
-    state_.since_ms = to_epoch_ms(context_.clock.wall());
+    const bool as_before = owed_ && step == Step::passed_over;  // owed since then
+    if (!as_before) state_.since_ms = to_epoch_ms(context_.clock.wall());
     context_.store.flags.set(context_.app.name, key_of(context_.node.name), json::dump(to_json(state_)));
     said_.clear();
     say(waits_for);
@@ -370,7 +374,8 @@ wire::NodeProgress progress_of(const NeighbourState& state, const NodeName& node
         case NeighbourState::Step::passed_over:
             row.stage = wire::Stage::queued;
             row.state = wire::BuildState::cancelled;
-            row.message = "out of reach, passed over: " + state.message;
+            row.message =
+                fmt::format("out of reach, passed over: {}; it gets this rollout as soon as it answers", state.message);
             break;
     }
     const bool over = row.state != wire::BuildState::running;

@@ -56,13 +56,17 @@ struct NeighbourContext {
     std::function<void(const wire::NodeProgress&)> progress;
 };
 
+/// The job of a neighbour. Error(io, invalid) for a token file that cannot be read.
+[[nodiscard]] net::JenkinsJob job_of(const config::Node& node, const AppName& app);
+
 /// One thread.
 class Neighbour {
   public:
     Neighbour(NeighbourContext context, const wire::Rollout& rollout);
 
     enum class End { done, passed_over, failed, given_up, stopped };
-    /// Blocks until it is over. Does not throw, but for a store that cannot be written (Error).
+    /// Blocks until it is over. One that was passed over in this rollout before gets one look: nobody waits for it.
+    /// Does not throw, but for a store that cannot be written (Error).
     [[nodiscard]] End run(const std::stop_token& stop);
     /// Why it failed: with the neighbour's name.
     [[nodiscard]] const std::string& reason() const { return reason_; }
@@ -79,7 +83,6 @@ class Neighbour {
     void look_at_queue(net::JenkinsJob& job);
     [[nodiscard]] std::optional<End> look_at_build(net::JenkinsJob& job);
     [[nodiscard]] End fail(const std::string& why);
-    [[nodiscard]] net::JenkinsJob connect() const;
     [[nodiscard]] net::Arguments parameters() const;
     [[nodiscard]] std::string cause() const;
     void go_to(Step step, const std::string& waits_for);
@@ -92,6 +95,7 @@ class Neighbour {
     std::string said_;
     std::string reason_;
     unsigned lost_looks_ = 0;
+    bool owed_ = false;  ///< it was passed over in this rollout
 };
 
 /// The row that every agent shows for the neighbour.

@@ -2,10 +2,13 @@
 // Brings a rollout on to the neighbours that have no agent.
 #include "agent/engine/steward.h"
 
+#include <algorithm>
+#include <fmt/format.h>
 #include <utility>
 
 #include "common/error.h"
 #include "common/log.h"
+#include "common/text.h"
 
 namespace baton::engine {
 namespace {
@@ -14,6 +17,10 @@ using namespace std::chrono_literals;
 
 /// A full disk is not cured by asking; the permit is held meanwhile, and `status` says why.
 constexpr auto again_after = 2s;
+/// Whether a neighbour that is owed something answers: soon again, since most are away for a restart; then at a pace
+/// that a machine which is down for weeks costs nothing.
+constexpr Milliseconds look_first = 2s;
+constexpr Milliseconds look_most = 30s;
 
 }  // namespace
 
@@ -29,6 +36,23 @@ void Steward::bring_on(const chain::Ticket& ticket, const wire::Rollout& rollout
     wake_.notify_all();
 }
 
+void Steward::owe(const std::optional<wire::Rollout>& rollout) {
+    {
+        const std::lock_guard lock(mutex_);
+        const bool same =
+            rollout.has_value() == owed_.has_value() && (!rollout || rollout->target() == owed_->target());
+        if (same) return;
+        owed_ = rollout;
+        // One that answers and is gone again when it is its turn keeps the pace.
+        if (rollout && rollout->target() != looked_for_) {
+            looked_for_ = rollout->target();
+            look_after_ = look_first;
+        }
+        next_look_ = context_.clock.now() + look_after_;
+    }
+    wake_.notify_all();
+}
+
 void Steward::stop() {
     thread_.request_stop();
     if (thread_.joinable()) thread_.join();
@@ -36,14 +60,71 @@ void Steward::stop() {
 
 void Steward::work(const std::stop_token& stop) {
     while (true) {
-        Job job;
-        {
-            std::unique_lock lock(mutex_);
-            if (!wake_.wait(lock, stop, [&] { return job_.has_value(); })) return;
-            job = std::move(*job_);
-            job_.reset();
+        std::optional<Job> job;
+        std::optional<wire::Rollout> owed;
+        await(job, owed, stop);
+        if (job) {
+            run(*job, stop);
+        } else if (owed) {
+            look_at_owed(*owed, stop);
+        } else {
+            return;
         }
-        run(job, stop);
+    }
+}
+
+void Steward::await(std::optional<Job>& job, std::optional<wire::Rollout>& owed, const std::stop_token& stop) {
+    std::unique_lock lock(mutex_);
+    while (!stop.stop_requested()) {
+        const auto now = context_.clock.now();
+        if (job_) {
+            std::swap(job, job_);
+            return;
+        }
+        if (owed_ && now >= next_look_) {
+            owed = owed_;
+            look_after_ = std::min(2 * look_after_, look_most);
+            next_look_ = now + look_after_;
+            return;
+        }
+        if (owed_) {
+            const auto until = next_look_;
+            wake_.wait_for(lock, stop, until - now, [&] { return job_ || !owed_ || next_look_ != until; });
+        } else {
+            wake_.wait(lock, stop, [&] { return job_ || owed_; });
+        }
+    }
+}
+
+void Steward::look_at_owed(const wire::Rollout& rollout, const std::stop_token& stop) {
+    try {
+        std::vector<std::string> silent;
+        for (const auto* node : context_.config.neighbours_of(context_.config.self)) {
+            const auto state = stored_neighbour(context_.store, context_.app.name, node->name);
+            const bool has_it = state && state->target == rollout.target() && state->step == NeighbourState::Step::done;
+            if (has_it) continue;
+            if (stop.stop_requested()) return;
+            try {
+                // What a trigger begins with: where this goes through, the rest is likely to.
+                (void)job_of(*node, context_.app.name).look();
+                context_.events.answer(rollout.target());
+                return;
+            } catch (const Error& error) {
+                silent.push_back(
+                    fmt::format("{} (Jenkins), which was passed over and is owed rollout {}, to answer: {}", node->name,
+                                rollout.key.id, error.text()));
+            }
+        }
+        // Nobody is left: they have it, or are no neighbours any more. The machine goes through them, and is done.
+        if (silent.empty()) {
+            context_.events.answer(rollout.target());
+        } else {
+            context_.events.no_answer(join(silent, "; "));
+        }
+    } catch (const Error& error) {
+        // The store cannot be read, or the engine is busy: the next look comes.
+        log::warning("steward", "cannot look at the neighbours that are owed a rollout",
+                     {{"app", context_.app.name}, {"reason", error.text()}});
     }
 }
 
@@ -68,11 +149,11 @@ void Steward::run(const Job& job, const std::stop_token& stop) {
 void Steward::bring_on_all(const Job& job, chain::NeighboursEnd& end, const std::stop_token& stop) {
     const auto target = job.rollout.target();
     for (const auto* node : context_.config.neighbours_of(context_.config.self)) {
-        Neighbour neighbour(
-            {context_.config, context_.app, *node, context_.store, context_.clock, context_.seal,
-             [&] { return context_.events.goes_on(target); },
-             [&] { return context_.events.may_pass_over(target, end.passed_over.size()); }, context_.events.progress},
-            job.rollout);
+        Neighbour neighbour({context_.config, context_.app, *node, context_.store, context_.clock, context_.seal,
+                             [&] { return context_.events.goes_on(target); },
+                             [&] { return context_.events.may_pass_over(target, node->name, end.passed_over); },
+                             context_.events.progress},
+                            job.rollout);
         switch (neighbour.run(stop)) {
             case Neighbour::End::done: break;
             case Neighbour::End::passed_over: end.passed_over.insert(node->name); break;

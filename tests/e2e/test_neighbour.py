@@ -133,6 +133,89 @@ class NeighbourTest(ChainCase):
         self.assertNotIn("not-the-token", reason + chain["web1"].log_tail(200))
         self.assertEqual(chain.running_commit("web2"), chain.commits[-2])
 
+    def test_a_jenkins_that_was_passed_over_gets_the_rollout_when_it_answers_under_a_permit_of_its_own(self):
+        jenkins = self.jenkins()
+        chain = self.behind_web1(jenkins, handoff_timeout="2s")
+        began = time.time()
+        jenkins.stop()
+        gate = chain.close_gate("restart", "web3")
+        commit = chain.commit("Late for old1")
+        self.trigger(chain)
+        wait_until(lambda: chain.reached(gate), 60, "web3 is in its switch")
+        row = chain.node_row("old1", "web3")
+        self.assertEqual(row["state"], "cancelled")
+        self.assertRegex(row["message"], "passed over: .*; it gets this rollout as soon as it answers")
+        # It is back while another node is out: it has to wait.
+        jenkins.start()
+        wait_until(lambda: "permit: web3 is out of service" in chain["web1"].app("mini")["waits_for"], 30,
+                   lambda: chain["web1"].app("mini")["waits_for"])
+        self.assertEqual(len(jenkins.triggers()), 1)
+        jenkins.hold()
+        chain.open_gate(gate)
+        wait_until(jenkins.building, 30, "old1 builds")
+        # Again it has to wait for nobody, and others for it: nothing newer gets out of service meanwhile.
+        wait_until(lambda: self.row_in_stage(chain, "old1", "switch", "web3"), 10,
+                   lambda: chain.node_row("old1", "web3"))
+        self.assertEqual(ask(chain.hosts["web1"], AGENT_PORT, "GET", "/health/mini")[0], 200)
+        jenkins.release()
+        wait_until(lambda: chain.node_row("old1", "web3")["state"] == "succeeded", 30,
+                   lambda: chain.node_row("old1", "web3"))
+        chain.wait_for(commit, "succeeded", seen_by="web3")
+        wait_until(lambda: not chain["web1"].app("mini")["waits_for"], 10, "nothing is owed any more")
+        self.assertEqual([build.parameters["COMMIT"] for build in jenkins.builds], [chain.first, commit])
+        self.assertEqual(len(jenkins.triggers()), 2)
+        self.assertEqual(len([e for e in chain.events("web1", began) if e["event"] == "up"]), 1)
+        self.assert_one_at_a_time(chain, jenkins, began)
+
+    def test_what_a_jenkins_is_owed_outlives_the_agent_that_owes_it_and_is_triggered_once(self):
+        jenkins = self.jenkins()
+        chain = self.behind_web1(jenkins, handoff_timeout="2s")
+        began = time.time()
+        jenkins.stop()
+        commit = chain.commit("Owed across two deaths")
+        self.trigger(chain)
+        chain.wait_for(commit, "succeeded", seen_by="web2")
+        chain["web1"].kill()
+        jenkins.hold()
+        jenkins.start()
+        chain["web1"].start()
+        wait_until(jenkins.building, 60, "old1 builds")
+        chain["web1"].kill()
+        chain["web1"].start()
+        wait_until(lambda: "build #2 to end" in chain.node_row("old1")["waits_for"], 30, "web1 follows again")
+        jenkins.release()
+        wait_until(lambda: chain.node_row("old1", "web2")["state"] == "succeeded", 30,
+                   lambda: chain.node_row("old1", "web2"))
+        self.assertEqual([build.parameters["COMMIT"] for build in jenkins.builds], [chain.first, commit])
+        self.assertEqual(len(jenkins.triggers()), 2)
+        self.assertEqual(len([e for e in chain.events("web1", began) if e["event"] == "up"]), 1)
+        self.assert_one_at_a_time(chain, jenkins, began)
+
+    def test_a_newer_push_serves_a_jenkins_that_is_owed_the_one_before_and_everybody_sees_who_is_owed_what(self):
+        jenkins = self.jenkins(seconds=0.1)
+        chain = self.behind_web1(jenkins, handoff_timeout="2s")
+        jenkins.stop()
+        first = chain.commit("Never for old1")
+        self.trigger(chain)
+        rollout = chain.wait_for(first, "succeeded", seen_by="web2")["id"]
+        owed = f"old1 (Jenkins), which was passed over and is owed rollout {rollout}, to answer: "
+        wait_until(lambda: owed in chain["web1"].app("mini")["waits_for"], 30,
+                   lambda: chain["web1"].app("mini")["waits_for"])
+        wait_until(lambda: owed in chain.node_row("web1", "web3")["waits_for"], 30,
+                   lambda: chain.node_row("web1", "web3"))
+        shown = chain.fleet.command("status", agent=chain["web3"]).stdout
+        self.assertRegex(shown, r"old1 .* cancelled .*passed over: .*it gets this rollout as soon as it answers")
+        gate = chain.close_gate("test", "web1")
+        second = chain.commit("For everybody")
+        self.trigger(chain)
+        wait_until(lambda: chain.reached(gate), 30, "web1 tests what is newer")
+        jenkins.start()
+        chain.open_gate(gate)
+        chain.wait_for(second, "succeeded", seen_by="web3")
+        wait_until(lambda: not chain.node_row("web1", "web3")["waits_for"], 30, "nothing is owed any more")
+        self.assertEqual([build.parameters["COMMIT"] for build in jenkins.builds], [chain.first, second])
+        self.assertEqual(len(jenkins.triggers()), 2)
+
     def test_an_agent_of_another_chain_is_a_jenkins_too_and_what_comes_round_is_refused(self):
         chain = self.chain(deployed=False, poll=False, neighbours=(
             '    - {{name: old1, jenkins: {{url: "http://{network}.10:7070", job: "${{APP}}", user: demo, '
