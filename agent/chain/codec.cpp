@@ -96,6 +96,15 @@ Known parse_known(const json::Value& value, Scope scope) {
     return known;
 }
 
+json::Value to_json(const DrainNote& drain) {
+    return {{"who", drain.who}, {"reason", drain.reason}, {"since_ms", drain.since_ms}};
+}
+
+DrainNote parse_drain(const json::Value& value) {
+    return {json::text_or(value, "who", ""), json::text_or(value, "reason", ""),
+            json::number_or(value, "since_ms", 0)};
+}
+
 json::Value to_json(const FreezeRegister& freeze) {
     json::Value value{{"version", freeze.version}};
     if (freeze.note) {

@@ -92,6 +92,14 @@ struct FreezeNote {
     bool operator==(const FreezeNote&) const = default;
 };
 
+/// Who took a node out by hand, and why.
+struct DrainNote {
+    std::string who;  ///< empty: not known
+    std::string reason;
+    std::int64_t since_ms = 0;  ///< 0: not known
+    bool operator==(const DrainNote&) const = default;
+};
+
 /// Freezing and unfreezing as one register: the higher version wins, frozen wins a tie.
 struct FreezeRegister {
     std::uint64_t version = 0;

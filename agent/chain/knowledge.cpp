@@ -23,6 +23,14 @@ Known for_peers(const Known& known) {
     return told;
 }
 
+/// In the words of a person who gave the order, his reason among them.
+std::string why_undone(const wire::Cause& cause) {
+    if (cause.who.empty()) return "rolled back by baton";
+    constexpr std::string_view by = "Rolled back by ";
+    return cause.text.starts_with(by) ? "rolled back by " + cause.text.substr(by.size())
+                                      : fmt::format("rolled back by {}", cause.who);
+}
+
 template <class Map>
 bool trim_oldest(Map& map, std::size_t most) {
     bool trimmed = false;
@@ -69,9 +77,8 @@ void Core::merge_known(const Known& news) {
         mine.proven = proven;
         changed();
         if (!news.rollout.undoes.empty()) {
-            const auto& who = news.rollout.cause.who;
-            mark_bad(news.rollout.undoes, BadCommit{fmt::format("rolled back by {}", who.empty() ? "baton" : who),
-                                                    wall_ms(), news.rollout.target(), false});
+            mark_bad(news.rollout.undoes,
+                     BadCommit{why_undone(news.rollout.cause), wall_ms(), news.rollout.target(), false});
         }
         echoes_due_ = true;
     }
@@ -203,6 +210,7 @@ Status Core::make_status() const {
     status.serving = app_up_ && (d_.phase != Phase::out || serves_out);
     status.may_grant = may_grant();
     status.held_out = held_out_;
+    status.drained = drained_;
     return status;
 }
 

@@ -142,6 +142,13 @@ struct PeerView {
     NodeName node;
     std::int64_t silent_ms = -1;  ///< since its last message; -1: never heard
     std::string config_hash;      ///< empty: not heard
+    bool serving = false;         ///< as it said last: its app answers, and nothing keeps the node out
+    std::optional<DrainNote> drained{};
+};
+struct HaltedView {
+    wire::RolloutKey key;
+    std::string because;  ///< for people: who or where, and why
+    std::int64_t since_ms = 0;
 };
 struct Holder {
     unsigned lane = 0;
@@ -159,7 +166,8 @@ struct View {
     std::vector<wire::Rollout> queued;     ///< on_new_commit: queue: what follows it, in that order
     std::optional<wire::Rollout> current;  ///< what this node runs
     bool newest_halted = false;
-    std::string halted_because;
+    std::string halted_because;       ///< the newest
+    std::vector<HaltedView> halted;   ///< every halted one that may still matter
     std::string waits_for;        ///< for people: "permit: 1 of 2 granted; web2 is out of service with 01J…"
     std::string waits_kind;       ///< changes with what is waited for, not with how it is said
     Milliseconds waiting{0};      ///< for how long
@@ -168,6 +176,7 @@ struct View {
     std::vector<Holder> holders;  ///< as this node granted
     std::vector<PeerView> peers;
     std::optional<FreezeNote> frozen;
+    std::optional<DrainNote> drained;  ///< a person has taken this node out
     bool may_grant = true;  ///< false: a fresh database that nobody accepted yet
     bool disowned = false;  ///< the peers take another database for this node's
     bool doubled = false;   ///< another agent that is alive says that it is this node
@@ -220,8 +229,9 @@ class Machine {
     Effects neighbours_answer(Instant now, const wire::Target& target);
     /// The app's own health as the driver sees it between switches: bake time, min_healthy.
     Effects health(Instant now, bool app_up);
-    /// The node does not serve, whatever its app answers: a person has drained it, or it catches up first.
-    Effects held_out(Instant now, bool held_out);
+    /// The node does not serve, whatever its app answers: a person has drained it (`drained` says who), or it catches
+    /// up first.
+    Effects held_out(Instant now, bool held_out, const std::optional<DrainNote>& drained = {});
 
     /// Carries out or spreads an order; throws Error(conflict/invalid) when it makes no sense here.
     Effects order(Instant now, const Order& order, const std::string& who, OrderId& id);

@@ -27,20 +27,37 @@ std::vector<Known> parse_known_list(const json::Value& value) {
     return known;
 }
 
+json::Value to_json(const Status& status) {
+    json::Value value{{"current", wire::to_json(status.current)},
+                      {"current_commit", status.current_commit.str()},
+                      {"working", wire::to_json(status.working)},
+                      {"phase", to_text(status.phase)},
+                      {"serving", status.serving},
+                      {"may_grant", status.may_grant},
+                      {"held_out", status.held_out}};
+    if (status.drained) value["drained"] = codec::to_json(*status.drained);
+    return value;
+}
+
+Status parse_status(const json::Value& value) {
+    Status status;
+    status.current = codec::target_or_none(value, "current");
+    status.current_commit = codec::commit_or_none(value, "current_commit");
+    status.working = codec::target_or_none(value, "working");
+    status.phase = parse_phase(json::text(value, "phase"));
+    status.serving = json::flag(value, "serving");
+    status.may_grant = json::flag_or(value, "may_grant", true);
+    status.held_out = json::flag_or(value, "held_out", false);
+    if (value.contains("drained")) status.drained = codec::parse_drain(json::member(value, "drained"));
+    return status;
+}
+
 json::Value to_json(const Header& header) {
-    const auto& status = header.status;
     return {{"protocol", header.protocol},
             {"incarnation", header.incarnation},
             {"run", header.run},
             {"config_hash", header.config_hash},
-            {"status",
-             {{"current", wire::to_json(status.current)},
-              {"current_commit", status.current_commit.str()},
-              {"working", wire::to_json(status.working)},
-              {"phase", to_text(status.phase)},
-              {"serving", status.serving},
-              {"may_grant", status.may_grant},
-              {"held_out", status.held_out}}},
+            {"status", to_json(header.status)},
             {"failed", codec::to_json(header.failed)},
             {"once", codec::to_json(header.once)},
             {"freeze", codec::to_json(header.freeze)},
@@ -54,14 +71,7 @@ Header parse_header(const json::Value& value) {
     header.incarnation = json::whole(value, "incarnation");
     header.run = json::whole_or(value, "run", 0);
     header.config_hash = json::text_or(value, "config_hash", "");
-    const auto& status = json::member(value, "status");
-    header.status.current = codec::target_or_none(status, "current");
-    header.status.current_commit = codec::commit_or_none(status, "current_commit");
-    header.status.working = codec::target_or_none(status, "working");
-    header.status.phase = parse_phase(json::text(status, "phase"));
-    header.status.serving = json::flag(status, "serving");
-    header.status.may_grant = json::flag_or(status, "may_grant", true);
-    header.status.held_out = json::flag_or(status, "held_out", false);
+    header.status = parse_status(json::member(value, "status"));
     header.failed = codec::parse_failed(codec::list(value, "failed"));
     header.once = codec::parse_once(codec::list(value, "once"));
     header.freeze = codec::parse_freeze(json::member(value, "freeze"));

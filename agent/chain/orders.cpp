@@ -9,6 +9,9 @@
 namespace baton::chain {
 namespace {
 
+constexpr auto unheard_of =
+    "nobody here has heard of that rollout, or every node has left it behind: trigger its commit anew";
+
 [[noreturn]] void refuse(const std::string& why) { throw Error(ErrorKind::conflict, why); }
 
 }  // namespace
@@ -42,7 +45,9 @@ std::string Core::carry_out(const Order& order, const std::string& who) {
         std::string operator()(const Retry& retry) const { return core.carry_out_retry(retry, who); }
         std::string operator()(const Promote& promote) const {
             const auto it = core.d_.known.find(promote.target.key);
-            if (it == core.d_.known.end()) refuse("nobody here has heard of that rollout");
+            if (it == core.d_.known.end()) refuse(unheard_of);
+            if (core.is_failed(it->second)) refuse("it has failed or is halted: `baton resume` tries it again");
+            if (it->second.ended) refuse("it has ended: every node runs it");
             if (it->second.promoted) refuse("it is promoted already");
             it->second.promoted = true;
             return fmt::format("rollout {} promoted", promote.target.key.id);
@@ -76,7 +81,7 @@ std::string Core::carry_out(const Order& order, const std::string& who) {
 
 std::string Core::carry_out_halt(const Halt& halt, const std::string& who) {
     const auto it = d_.known.find(halt.target.key);
-    if (it == d_.known.end()) refuse("nobody here has heard of that rollout");
+    if (it == d_.known.end()) refuse(unheard_of);
     const auto& known = it->second;
     if (is_failed(known)) refuse("it has failed or is halted already");
     if (known.ended) refuse("it has ended: every node runs it. A roll-back undoes it");
@@ -86,7 +91,7 @@ std::string Core::carry_out_halt(const Halt& halt, const std::string& who) {
 
 std::string Core::carry_out_retry(const Retry& retry, const std::string& who) {
     const auto it = d_.known.find(retry.target.key);
-    if (it == d_.known.end()) refuse("nobody here has heard of that rollout");
+    if (it == d_.known.end()) refuse(unheard_of);
     auto& known = it->second;
     if (!is_failed(known)) refuse("it has neither failed nor been halted");
     const auto* lead = leading();
@@ -99,11 +104,20 @@ std::string Core::carry_out_retry(const Retry& retry, const std::string& who) {
     auto again = known.rollout;
     again.attempt = d_.failed.at(retry.target.key).attempt + 1;
     again.cause = {wire::CauseKind::retry, fmt::format("Retried by {}", who), who, ""};
+    // One that others go before, in a queue, begins here when its turn comes, like any that is queued: a walk would
+    // end at once, and nobody keep it.
+    const bool queued = lead && lead->rollout.key < retry.target.key && !lead->ended && is_member();
+    if (queued && s_.policy.on_new_commit == config::OnNewCommit::queue) again.started_on = s_.self;
     Known news;
     news.rollout = again;
     merge_known(news);
-    d_.duty = Duty{again.target(), 1, 0, true};
-    walking_ = {};
+    auto& fresh = d_.known.at(again.key);
+    if (leading() == &fresh || !queued || !behind(fresh)) {
+        d_.duty = Duty{again.target(), 1, 0, true};
+        walking_ = {};
+    } else {
+        assign(fresh, true);
+    }
     return fmt::format("rollout {} tried once more (attempt {})", again.key.id, again.attempt);
 }
 

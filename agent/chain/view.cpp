@@ -199,13 +199,17 @@ View Core::view(Instant now) const {
     if (const auto* last = newest()) {
         view.newest = last->rollout;
         view.newest_halted = is_failed(*last);
-        if (view.newest_halted) {
-            const auto& failure = d_.failed.at(last->rollout.key);
-            view.halted_because = failure.kind == FailureKind::halted
-                                      ? fmt::format("halted by {}: {}", failure.who, failure.reason)
-                                      : fmt::format("failed on {}: {}", failure.node, failure.reason);
-        }
     }
+    for (const auto& [key, known] : d_.known) {
+        if (!is_failed(known)) continue;
+        const auto& failure = d_.failed.at(key);
+        view.halted.push_back({key,
+                               failure.kind == FailureKind::halted
+                                   ? fmt::format("halted by {}: {}", failure.who, failure.reason)
+                                   : fmt::format("failed on {}: {}", failure.node, failure.reason),
+                               failure.at_ms});
+    }
+    if (view.newest_halted) view.halted_because = view.halted.back().because;
     for (auto it = d_.known.rbegin(); it != d_.known.rend() && !view.proven; ++it) {
         if (it->second.proven && !is_failed(it->second)) view.proven = it->second.rollout;
     }
@@ -235,10 +239,14 @@ View Core::view(Instant now) const {
         if (const auto peer = peers_.find(node); peer != peers_.end() && peer->second.heard) {
             shown.silent_ms = (now - *peer->second.heard).count();
             shown.config_hash = peer->second.config_hash;
+            const auto& status = peer->second.status;
+            shown.serving = status.serving && !status.held_out;
+            shown.drained = status.drained;
         }
         view.peers.push_back(shown);
     }
     if (frozen()) view.frozen = d_.freeze.note;
+    view.drained = drained_;
     view.may_grant = d_.may_grant;
     return view;
 }

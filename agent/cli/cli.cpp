@@ -342,6 +342,10 @@ void add_orders(CLI::App& root, Chosen& chosen) {
         const std::string verb = name;
         app_argument(made, chosen.order.app);
         if (verb == "rollback") made->add_option("--commit,--to", chosen.order.commit, "to this commit instead");
+        if (verb == "halt" || verb == "resume" || verb == "promote") {
+            made->add_option("--rollout", chosen.order.rollout,
+                             "this one, such as one that is queued, instead of the one that status shows");
+        }
         auto* reason = made->add_option("--reason", chosen.order.reason, "why, for the others; kept in the audit");
         if (verb == "freeze") {
             reason->required();

@@ -96,6 +96,7 @@ struct OrderOptions {
     std::string app;
     std::string reason;
     std::string commit;
+    std::string rollout;      ///< empty: the one that status shows
     Milliseconds lasting{0};  ///< freeze: 0 is until unfrozen
 };
 [[nodiscard]] int order(const Connection& connection, const std::string& verb, const OrderOptions& options);

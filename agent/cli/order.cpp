@@ -149,6 +149,7 @@ int order(const Connection& connection, const std::string& verb, const OrderOpti
     json::Value body = json::Value::object();
     if (!options.reason.empty()) body["reason"] = options.reason;
     if (!options.commit.empty()) body["commit"] = options.commit;
+    if (!options.rollout.empty()) body["rollout"] = options.rollout;
     if (options.lasting.count() > 0) body["until_ms"] = to_epoch_ms(SystemClock().wall() + options.lasting);
     return report(agent.post(app_target(options.app, verb), body));
 }

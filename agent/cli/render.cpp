@@ -65,6 +65,8 @@ std::string headline(const json::Value& app, const json::Value* rollout, std::in
     if (const auto author = text_of(*rollout, "author"); !author.empty())
         line += fmt::format(" by {}", shown(author, 40));
     line += fmt::format(": {}", shown(state));
+    if (const auto halted = since(number_of(*rollout, "halted_ms"), now_ms); !halted.empty())
+        line += fmt::format(" for {}", halted);
     if (number_of(*rollout, "attempt") > 1) line += fmt::format(", attempt {}", number_of(*rollout, "attempt"));
     if (const auto reason = text_of(*rollout, "reason"); !reason.empty())
         line += fmt::format(", {}", shown(reason, 300));
@@ -92,6 +94,13 @@ std::vector<std::string> node_row(const json::Value& node, std::int64_t now_ms) 
         add(number_of(node, "last_heard_ms_ago") > 0
                 ? fmt::format("not heard for {}", human_duration(Milliseconds{number_of(node, "last_heard_ms_ago")}))
                 : "never heard");
+    }
+    if (const auto* drained = object_of(node, "drained"); drained != nullptr) {
+        const auto by = text_of(*drained, "by");
+        const auto time = since(number_of(*drained, "since_ms"), now_ms);
+        const auto reason = text_of(*drained, "reason");
+        add(fmt::format("DRAINED{}{}{}", by.empty() ? "" : " by " + by, time.empty() ? "" : " for " + time,
+                        reason.empty() ? "" : ": " + reason));
     }
     if (!text_of(node, "waits_for").empty()) add("waits for " + text_of(node, "waits_for"));
     add(text_of(node, "message"));

@@ -166,16 +166,18 @@ void AppDriver::health(bool app_up) {
     apply(machine_.health(now(), app_up));
 }
 
-void AppDriver::set_drained(bool drained) {
+void AppDriver::set_drained(const std::optional<chain::DrainNote>& drained) {
     rotation_.set_drained(drained);
     if (begun_) note_held_out();
 }
 
 void AppDriver::note_held_out() {
     const bool held_out = rotation_.kept_out();
-    if (held_out == held_out_) return;
+    const auto drained = rotation_.drained();
+    if (held_out == held_out_ && drained == drained_) return;
     held_out_ = held_out;
-    apply(machine_.held_out(now(), held_out));
+    drained_ = drained;
+    apply(machine_.held_out(now(), held_out, drained));
 }
 
 Snapshot AppDriver::snapshot() const {

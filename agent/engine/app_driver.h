@@ -65,7 +65,8 @@ class AppDriver final : private RunnerEvents {
     [[nodiscard]] bool order_known(chain::OrderId id) const { return machine_.order_known(id); }
     bool cancel(const wire::Target& target, const std::string& reason);
     void health(bool app_up);
-    void set_drained(bool drained);
+    /// Nothing: a person puts the node back.
+    void set_drained(const std::optional<chain::DrainNote>& drained);
     [[nodiscard]] Snapshot snapshot() const;
     /// Why a commit must not be deployed but by name, as the fleet knows it; empty when it may.
     [[nodiscard]] std::string why_bad(const CommitId& commit) const;
@@ -130,7 +131,8 @@ class AppDriver final : private RunnerEvents {
     std::string waits_for_;         ///< as last noted in the build's record
     std::set<RolloutId> recorded_;  ///< queued rollouts that the store has
     bool app_up_ = true;
-    bool held_out_ = false;  ///< as the protocol was told last
+    bool held_out_ = false;  ///< as the protocol was told last; so is the next
+    std::optional<chain::DrainNote> drained_;
     bool begun_ = false;     ///< start() was called
     Instant next_settle_{};
     Instant started_{};

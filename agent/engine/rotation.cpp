@@ -2,6 +2,8 @@
 // Whether this node takes part in serving an app, besides its switches.
 #include "agent/engine/rotation.h"
 
+#include "agent/chain/codec.h"
+#include "common/json.h"
 #include "common/log.h"
 
 namespace baton::engine {
@@ -24,8 +26,8 @@ void Rotation::begin(bool out) {
     // From the first request on, and before the first look: the app may be down, or up with an old release.
     service_.set_healthy(false);
     service_.set_held_back(catching_up_);
-    service_.set_drained(drained());
-    if (catching_up_ || drained()) note_left();
+    service_.set_drained(is_drained());
+    if (catching_up_ || is_drained()) note_left();
     if (out) {
         service_.set_mode(ServiceMode::draining);
     } else if (left_ && !catching_up_) {
@@ -48,18 +50,25 @@ void Rotation::leave_to_switch() {
     catching_up_ = false;
     service_.set_healthy(false);
     service_.set_held_back(false);
-    if (!drained()) doorman_.withdraw();
+    if (!is_drained()) doorman_.withdraw();
 }
 
-void Rotation::set_drained(bool drained) {
+void Rotation::set_drained(const std::optional<chain::DrainNote>& drained) {
     if (drained) {
-        store_.flags.set(app_.name, store::flag::drained, "yes");
+        store_.flags.set(app_.name, store::flag::drained, json::dump(chain::codec::to_json(*drained)));
         note_left();
     } else {
         store_.flags.erase(app_.name, store::flag::drained);
     }
-    service_.set_drained(drained);
+    service_.set_drained(drained.has_value());
     doorman_.keep_out(kept_out());
+}
+
+std::optional<chain::DrainNote> Rotation::drained() const {
+    const auto stored = store_.flags.get(app_.name, store::flag::drained);
+    if (!stored) return {};
+    // Earlier agents stored only that it is so.
+    return stored->starts_with('{') ? chain::codec::parse_drain(json::parse(*stored)) : chain::DrainNote{};
 }
 
 void Rotation::note_left() {
@@ -68,7 +77,7 @@ void Rotation::note_left() {
 }
 
 void Rotation::settle() {
-    if (drained() || !doorman_.told()) return;
+    if (is_drained() || !doorman_.told()) return;
     if (service_.mode() == ServiceMode::rejoining) {
         const auto& traffic = config_.traffic_of(app_);
         const bool readiness = traffic.method == config::TrafficMethod::readiness;

@@ -3,7 +3,10 @@
 // and what of that a load balancer still has to hear, whichever agent process says it.
 #pragma once
 
+#include <optional>
+
 #include "agent/build/traffic/service_state.h"
+#include "agent/chain/durable.h"
 #include "agent/engine/doorman.h"
 #include "agent/store/store.h"
 #include "common/config/agent_config.h"
@@ -22,14 +25,16 @@ class Rotation {
     /// Once, before anybody asks. `out`: a switch had the node out when the agent ended.
     void begin(bool out);
     /// It does not serve, whatever its app answers: a person has drained it, or it catches up first.
-    [[nodiscard]] bool kept_out() const { return catching_up_ || drained(); }
+    [[nodiscard]] bool kept_out() const { return catching_up_ || is_drained(); }
     [[nodiscard]] bool catching_up() const { return catching_up_; }
     /// It has the fleet's release and serves.
     void caught_up();
     /// A switch begins, and says what the load balancer hears from here on.
     void leave_to_switch();
     /// A person's word; survives switches and restarts.
-    void set_drained(bool drained);
+    void set_drained(const std::optional<chain::DrainNote>& drained);
+    /// Who has drained it and why; nothing while nobody has.
+    [[nodiscard]] std::optional<chain::DrainNote> drained() const;
     /// Ends `rejoining` once every load balancer has heard it. Now and then, while no switch is under way.
     void settle();
     /// What keeps the load balancer from knowing; empty when nothing does.
@@ -41,7 +46,7 @@ class Rotation {
     /// The load balancer is told that this node is out, by other ways than a switch, and has to be told of the end of
     /// it also by another agent process.
     void note_left();
-    [[nodiscard]] bool drained() const { return store_.flags.has(app_.name, store::flag::drained); }
+    [[nodiscard]] bool is_drained() const { return store_.flags.has(app_.name, store::flag::drained); }
 
     const config::AgentConfig& config_;
     const config::App& app_;

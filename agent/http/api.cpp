@@ -11,6 +11,7 @@
 #include "agent/http/log_response.h"
 #include "common/error.h"
 #include "common/text.h"
+#include "common/ulid.h"
 
 namespace baton::http {
 namespace {
@@ -43,6 +44,23 @@ json::Value body_of(const Request& request) {
 Response accepted(const std::string& message) { return Response::json({{"message", message}}, 202); }
 
 /// CommitId of an optional member, checked: a prefix or a name is for git to resolve, but no option and no path.
+/// An order's reason travels with every message about what it ordered.
+std::string reason_of(const json::Value& body) {
+    constexpr std::size_t longest = 500;
+    auto text = json::text_or(body, "reason", "");
+    if (text.size() > longest)
+        throw Error(ErrorKind::invalid, fmt::format("a reason may have {} bytes at most", longest));
+    return text;
+}
+
+/// Empty: the one that the order means when it names none.
+RolloutId rollout_of(const json::Value& body) {
+    const auto text = json::text_or(body, "rollout", "");
+    if (!text.empty() && !is_rollout_id(text))
+        throw Error(ErrorKind::invalid, "'rollout' must be a rollout's id, 26 letters and digits");
+    return RolloutId(text);
+}
+
 CommitId commit_of(const json::Value& body) {
     const std::string text = json::text_or(body, "commit", "");
     constexpr std::size_t longest = 255;
@@ -136,9 +154,10 @@ Response Api::stop(const Request& request, const Principal& principal) {
     return accepted(operations_.stop_build(app, build, Access::caller(principal, request)));
 }
 
-Response Api::change(const Request& request, const operations::Caller& caller) {
+Response Api::change(const Request& request, operations::Caller caller) {
     const auto& path = request.path;
     const json::Value body = body_of(request);
+    caller.reason = reason_of(body);
     if (path.size() == 5 && path[2] == "apps") return change_app(AppName(path[3]), path[4], body, caller);
     if (path.size() == 5 && path[2] == "nodes" && path[4] == "forget") {
         return accepted(operations_.forget(NodeName(path[3]), caller));
@@ -151,14 +170,13 @@ Response Api::change(const Request& request, const operations::Caller& caller) {
 
 Response Api::change_app(const AppName& app, const std::string& verb, const json::Value& body,
                          const operations::Caller& caller) {
-    const std::string reason = json::text_or(body, "reason", "");
     if (verb == "trigger") return trigger(app, body, caller);
     if (verb == "rollback") return accepted(operations_.rollback(app, commit_of(body), caller));
-    if (verb == "halt") return accepted(operations_.halt(app, reason, caller));
-    if (verb == "resume" || verb == "retry") return accepted(operations_.resume(app, caller));
-    if (verb == "promote") return accepted(operations_.promote(app, caller));
+    if (verb == "halt") return accepted(operations_.halt(app, rollout_of(body), caller));
+    if (verb == "resume" || verb == "retry") return accepted(operations_.resume(app, rollout_of(body), caller));
+    if (verb == "promote") return accepted(operations_.promote(app, rollout_of(body), caller));
     if (verb == "freeze") {
-        return accepted(operations_.freeze(app, reason, json::number_or(body, "until_ms", 0), caller));
+        return accepted(operations_.freeze(app, json::number_or(body, "until_ms", 0), caller));
     }
     if (verb == "unfreeze") return accepted(operations_.unfreeze(app, caller));
     if (verb == "drain") return accepted(operations_.set_drained(app, true, caller));

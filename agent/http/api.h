@@ -20,7 +20,7 @@ class Api {
     [[nodiscard]] Response look(const Request& request);
     [[nodiscard]] Response look_at_app(const AppName& app, const Request& request);
     [[nodiscard]] Response stop(const Request& request, const Principal& principal);
-    [[nodiscard]] Response change(const Request& request, const operations::Caller& caller);
+    [[nodiscard]] Response change(const Request& request, operations::Caller caller);
     [[nodiscard]] Response change_app(const AppName& app, const std::string& verb, const json::Value& body,
                                       const operations::Caller& caller);
     [[nodiscard]] Response trigger(const AppName& app, const json::Value& body, const operations::Caller& caller);

@@ -16,6 +16,11 @@ json::Value to_json(const wire::Cause& cause) {
             {"address", cause.address}};
 }
 
+json::Value to_json(const std::optional<operations::DrainView>& drained) {
+    if (!drained) return nullptr;
+    return {{"by", drained->by}, {"reason", drained->reason}, {"since_ms", drained->since_ms}};
+}
+
 json::Value to_json(const operations::NodeView& node) {
     const auto& progress = node.progress;
     return {{"node", node.node.str()},
@@ -33,7 +38,8 @@ json::Value to_json(const operations::NodeView& node) {
             {"build", progress.build},
             {"waits_for", progress.waits_for},
             {"message", progress.message},
-            {"in_service", node.in_service}};
+            {"in_service", node.in_service},
+            {"drained", to_json(node.drained)}};
 }
 
 json::Value to_json(const operations::AppStatus& app) {
@@ -93,6 +99,7 @@ json::Value to_json(const operations::RolloutView& view) {
             {"undoes", rollout.undoes.str()},
             {"state", text(operations::to_text(view.state))},
             {"reason", view.reason},
+            {"halted_ms", view.halted_ms},
             {"nodes", nodes}};
 }
 

@@ -95,7 +95,9 @@ RolloutState state_of(const RolloutView& view, const chain::View& chain_view) {
     if (std::ranges::any_of(chain_view.queued, is_this)) return RolloutState::queued;
     const bool leading = chain_view.leading && is_this(*chain_view.leading);
     const bool newest = chain_view.newest && chain_view.newest->key == view.rollout.key;
-    if (newest && chain_view.newest_halted) return RolloutState::halted;
+    if (std::ranges::find(chain_view.halted, key, &chain::HaltedView::key) != chain_view.halted.end()) {
+        return RolloutState::halted;
+    }
     bool failed = false;
     bool all_done = true;
     for (const auto& node : view.nodes) {
@@ -133,6 +135,11 @@ std::string queued_behind(const chain::View& view, const wire::RolloutKey& key) 
     return fmt::format("waits for the end of rollout {} (on_new_commit: queue)", before.key.id);
 }
 
+std::optional<DrainView> drain_view(const std::optional<chain::DrainNote>& drained) {
+    if (!drained) return {};
+    return DrainView{drained->who, drained->reason, drained->since_ms};
+}
+
 RolloutView rollout_view(const config::AgentConfig& config, store::Store& store, const wire::Rollout& rollout,
                          const chain::View& chain_view, bool self_in_service) {
     RolloutView view;
@@ -159,14 +166,21 @@ RolloutView rollout_view(const config::AgentConfig& config, store::Store& store,
         if (one.progress.current.empty()) one.progress.current = last_current(store, rollout.app, node->name);
         const auto stage = one.progress.stage;
         const bool out = one.progress.finished_ms == 0 && stage >= wire::Stage::drain && stage <= wire::Stage::rejoin;
-        one.in_service =
-            one.self ? self_in_service : one.reachable && !out && one.progress.state != wire::BuildState::stuck;
+        const bool answers = one.jenkins || (peer != chain_view.peers.end() && peer->serving);
+        one.in_service = one.self ? self_in_service
+                                  : one.reachable && answers && !out && one.progress.state != wire::BuildState::stuck;
+        if (one.self) one.drained = drain_view(chain_view.drained);
+        if (peer != chain_view.peers.end()) one.drained = drain_view(peer->drained);
         view.nodes.push_back(std::move(one));
     }
     view.state = state_of(view, chain_view);
     if (view.state == RolloutState::queued) view.reason = queued_behind(chain_view, rollout.key);
     if (view.state == RolloutState::halted) {
-        view.reason = chain_view.halted_because;
+        const auto halted = std::ranges::find(chain_view.halted, rollout.key, &chain::HaltedView::key);
+        if (halted != chain_view.halted.end()) {
+            view.reason = halted->because;
+            view.halted_ms = halted->since_ms;
+        }
         for (const auto& node : view.nodes) {
             if (view.reason.empty() && !node.progress.message.empty()) {
                 view.reason = fmt::format("{}: {}", node.node, node.progress.message);

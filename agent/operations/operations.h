@@ -96,12 +96,15 @@ class Operations {
     /// Cancels fetch, prepare, test and waiting, which halts the rollout; Error(conflict) once the switch has begun.
     std::string stop_build(const AppName& app, unsigned number, const Caller& caller);
     std::string set_disabled(const AppName& app, bool disabled, const Caller& caller);
-    std::string set_quieting_down(bool quieting, const std::string& reason, const Caller& caller);
-    std::string halt(const AppName& app, const std::string& reason, const Caller& caller);
-    std::string resume(const AppName& app, const Caller& caller);  ///< the halted or failed rollout once more
-    std::string promote(const AppName& app, const Caller& caller);
+    std::string set_quieting_down(bool quieting, const Caller& caller);
+    /// `which` may be empty: the rollout that `status` shows. Error(not_found) for one that is not known here.
+    std::string halt(const AppName& app, const RolloutId& which, const Caller& caller);
+    /// The halted or failed rollout once more; `which` may be empty: the newest.
+    std::string resume(const AppName& app, const RolloutId& which, const Caller& caller);
+    std::string promote(const AppName& app, const RolloutId& which, const Caller& caller);
     std::string rollback(const AppName& app, const CommitId& to, const Caller& caller);  ///< empty: the previous one
-    std::string freeze(const AppName& app, const std::string& reason, std::int64_t until_ms, const Caller& caller);
+    /// Error(invalid) without a reason. `until_ms` 0: until unfreeze.
+    std::string freeze(const AppName& app, std::int64_t until_ms, const Caller& caller);
     std::string unfreeze(const AppName& app, const Caller& caller);
     std::string set_drained(const AppName& app, bool drained, const Caller& caller);
     std::string forget(const NodeName& node, const Caller& caller);
@@ -111,8 +114,10 @@ class Operations {
   private:
     [[nodiscard]] BuildView with_queue_id(BuildView view) const;
     [[nodiscard]] std::string why_queued(const QueueItem& item) const;
+    /// The rollout that an order names, or means when it names none.
+    [[nodiscard]] wire::Rollout meant(const AppName& app, const RolloutId& which) const;
     /// The store shows a halt, or a rollout, of which this node's protocol has not heard yet.
-    [[nodiscard]] bool shows_more_than(const chain::View& view, const AppName& app) const;
+    [[nodiscard]] bool shows_more_than(const chain::View& view, const AppName& app, const RolloutId& which) const;
     void record(const Caller& caller, const std::string& action, const AppName& app, const std::string& detail);
 
     const config::AgentConfig& config_;

@@ -56,16 +56,12 @@ wire::Rollout newest_of(const chain::View& view, const AppName& app) {
     return *view.newest;
 }
 
-wire::Rollout shown_of(const chain::View& view, const AppName& app) {
-    (void)newest_of(view, app);
-    return *view.shown();
-}
-
 }  // namespace
 
 void Operations::record(const Caller& caller, const std::string& action, const AppName& app,
                         const std::string& detail) {
-    store_.audit.append({0, to_epoch_ms(clock_.wall()), caller.who, caller.address, action, app, detail});
+    const auto why = caller.reason.empty() || detail.empty() ? caller.reason : ": " + caller.reason;
+    store_.audit.append({0, to_epoch_ms(clock_.wall()), caller.who, caller.address, action, app, detail + why});
 }
 
 QueueItem Operations::trigger(const AppName& name, const TriggerRequest& request, const Caller& caller) {
@@ -119,53 +115,78 @@ std::string Operations::set_disabled(const AppName& app, bool disabled, const Ca
     return fmt::format("{} is {} on {}", app, disabled ? "disabled" : "enabled", config_.self);
 }
 
-std::string Operations::set_quieting_down(bool quieting, const std::string& reason, const Caller& caller) {
+std::string Operations::set_quieting_down(bool quieting, const Caller& caller) {
     if (quieting) {
-        store_.flags.set(AppName(), store::flag::quieting_down, reason.empty() ? caller.who : reason);
+        store_.flags.set(AppName(), store::flag::quieting_down, caller.reason.empty() ? caller.who : caller.reason);
     } else {
         store_.flags.erase(AppName(), store::flag::quieting_down);
         wake_starter_();
     }
-    record(caller, quieting ? "quiet-down" : "cancel-quiet-down", AppName(), reason);
+    record(caller, quieting ? "quiet-down" : "cancel-quiet-down", AppName(), "");
     return quieting ? "nothing new starts on this node" : "the queue is worked off again";
 }
 
-std::string Operations::halt(const AppName& app, const std::string& reason, const Caller& caller) {
-    const auto newest = shown_of(engine_.snapshot(app).view, app);
-    record(caller, "halt", app, fmt::format("{} {}: {}", newest.key.id, newest.commit, reason));
-    const bool known = engine_.order(app, chain::Halt{newest.target(), reason}, caller.who, majority_wait);
-    return fmt::format("rollout {} is halted; nodes that are switching finish or undo, no other starts{}",
-                       newest.key.id, spread(known));
+wire::Rollout Operations::meant(const AppName& app, const RolloutId& which) const {
+    if (which.empty()) {
+        const auto view = engine_.snapshot(app).view;
+        (void)newest_of(view, app);
+        return *view.shown();
+    }
+    (void)config_.app(app);
+    const auto record = store_.rollouts.get(app, which);
+    if (!record) {
+        throw Error(ErrorKind::not_found,
+                    fmt::format("{} has no rollout {} that is known here; baton history {} lists them", app, which, app));
+    }
+    return record->rollout;
 }
 
-bool Operations::shows_more_than(const chain::View& view, const AppName& app) const {
+std::string Operations::halt(const AppName& app, const RolloutId& which, const Caller& caller) {
+    const auto rollout = meant(app, which);
+    record(caller, "halt", app, fmt::format("{} {}", rollout.key.id, rollout.commit));
+    const bool known = engine_.order(app, chain::Halt{rollout.target(), caller.reason}, caller.who, majority_wait);
+    return fmt::format("rollout {} is halted; nodes that are switching finish or undo, no other starts{}",
+                       rollout.key.id, spread(known));
+}
+
+bool Operations::shows_more_than(const chain::View& view, const AppName& app, const RolloutId& which) const {
+    if (!which.empty()) {
+        constexpr unsigned looked_at = 100;
+        const auto all = rollouts(app, looked_at);
+        const auto it = std::ranges::find(all, which, [](const RolloutView& one) { return one.rollout.key.id; });
+        return it != all.end() && it->state == RolloutState::halted;
+    }
     const auto newest = rollouts(app, 1);
     if (newest.empty()) return false;
     const auto& shown = newest.front();
     return shown.state == RolloutState::halted || !view.newest || shown.rollout.key > view.newest->key;
 }
 
-std::string Operations::resume(const AppName& app, const Caller& caller) {
+std::string Operations::resume(const AppName& app, const RolloutId& which, const Caller& caller) {
     auto view = engine_.snapshot(app).view;
+    const auto halted = [&] {
+        return which.empty() ? view.newest_halted
+                             : std::ranges::any_of(view.halted, [&](const auto& one) { return one.key.id == which; });
+    };
     // How the others stand and what their protocol says come in different letters. What this node shows is what the
     // person means, so that the rest is waited for.
     const auto deadline = clock_.now() + news_wait;
-    while (!view.newest_halted && shows_more_than(view, app) && clock_.now() < deadline) {
+    while (!halted() && shows_more_than(view, app, which) && clock_.now() < deadline) {
         std::this_thread::sleep_for(50ms);
         view = engine_.snapshot(app).view;
     }
-    const auto newest = newest_of(view, app);
-    if (!view.newest_halted) throw Error(ErrorKind::conflict, fmt::format("rollout {} is not halted", newest.key.id));
-    record(caller, "resume", app, fmt::format("{} {}", newest.key.id, newest.commit));
-    const bool known = engine_.order(app, chain::Retry{newest.target()}, caller.who, majority_wait);
-    return fmt::format("rollout {} is tried again{}", newest.key.id, spread(known));
+    const auto rollout = which.empty() ? newest_of(view, app) : meant(app, which);
+    if (!halted()) throw Error(ErrorKind::conflict, fmt::format("rollout {} is not halted", rollout.key.id));
+    record(caller, "resume", app, fmt::format("{} {}", rollout.key.id, rollout.commit));
+    const bool known = engine_.order(app, chain::Retry{rollout.target()}, caller.who, majority_wait);
+    return fmt::format("rollout {} is tried again{}", rollout.key.id, spread(known));
 }
 
-std::string Operations::promote(const AppName& app, const Caller& caller) {
-    const auto newest = shown_of(engine_.snapshot(app).view, app);
-    record(caller, "promote", app, newest.key.id.str());
-    const bool known = engine_.order(app, chain::Promote{newest.target()}, caller.who, majority_wait);
-    return fmt::format("rollout {} goes on without further bake time{}", newest.key.id, spread(known));
+std::string Operations::promote(const AppName& app, const RolloutId& which, const Caller& caller) {
+    const auto rollout = meant(app, which);
+    record(caller, "promote", app, rollout.key.id.str());
+    const bool known = engine_.order(app, chain::Promote{rollout.target()}, caller.who, majority_wait);
+    return fmt::format("rollout {} goes on without further bake time{}", rollout.key.id, spread(known));
 }
 
 std::string Operations::rollback(const AppName& app, const CommitId& to, const Caller& caller) {
@@ -195,7 +216,9 @@ std::string Operations::rollback(const AppName& app, const CommitId& to, const C
     if (newest.commit != commit) rollout.undoes = newest.commit;
     rollout.started_on = config_.self;
     rollout.started_ms = to_epoch_ms(clock_.wall());
-    rollout.cause = {wire::CauseKind::user, fmt::format("Rolled back by {}", caller.who), caller.who, caller.address};
+    const auto why = caller.reason.empty() ? "" : ": " + caller.reason;
+    rollout.cause = {wire::CauseKind::user, fmt::format("Rolled back by {}{}", caller.who, why), caller.who,
+                     caller.address};
     rollout.subject = fmt::format("Roll back {} to {}", newest.commit.str().substr(0, 12), commit.str().substr(0, 12));
     rollout.by_name = true;
     const auto id = new_rollout_id(clock_.wall());
@@ -204,13 +227,12 @@ std::string Operations::rollback(const AppName& app, const CommitId& to, const C
     return fmt::format("rollout {} takes {} back to {}", id, app, commit.str().substr(0, 12));
 }
 
-std::string Operations::freeze(const AppName& app, const std::string& reason, std::int64_t until_ms,
-                               const Caller& caller) {
+std::string Operations::freeze(const AppName& app, std::int64_t until_ms, const Caller& caller) {
     (void)config_.app(app);
-    if (reason.empty())
+    if (caller.reason.empty())
         throw Error(ErrorKind::invalid, "a freeze needs a reason, for those who meet it: --reason TEXT");
-    record(caller, "freeze", app, reason);
-    const bool known = engine_.order(app, chain::Freeze{reason, until_ms}, caller.who, majority_wait);
+    record(caller, "freeze", app, "");
+    const bool known = engine_.order(app, chain::Freeze{caller.reason, until_ms}, caller.who, majority_wait);
     return fmt::format("{} is frozen: nothing starts, what switches finishes{}", app, spread(known));
 }
 
@@ -227,7 +249,9 @@ std::string Operations::unfreeze(const AppName& app, const Caller& caller) {
 std::string Operations::set_drained(const AppName& app, bool drained, const Caller& caller) {
     (void)config_.app(app);
     record(caller, drained ? "drain" : "undrain", app, "");
-    engine_.set_drained(app, drained);
+    using Note = std::optional<chain::DrainNote>;
+    engine_.set_drained(app,
+                        drained ? Note({caller.who, caller.reason, to_epoch_ms(clock_.wall())}) : Note(std::nullopt));
     if (drained && config_.traffic_of(config_.app(app)).method == config::TrafficMethod::none) {
         return fmt::format("{} answers 503 at /health/{}; nothing else tells a load balancer: traffic.method is none",
                            config_.self, app);
@@ -261,8 +285,7 @@ std::string Operations::accept(const NodeName& node, const Caller& caller) {
 }
 
 std::string Operations::force(const AppName& app, const Caller& caller) {
-    const auto view = engine_.snapshot(app).view;
-    const auto newest = shown_of(view, app);
+    const auto newest = meant(app, {});
     record(caller, "force", app, fmt::format("{} without a majority", newest.key.id));
     engine_.order(app, chain::Force{newest.target()}, caller.who, 0ms);
     return fmt::format("{} switches {} without a majority of permits, on the word of {}", config_.self, app,

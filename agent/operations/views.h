@@ -14,15 +14,23 @@
 
 namespace baton::operations {
 
-/// Who asks, for the record: a token's name (or `anonymous`, `app token`, a peer's name) and an address.
+/// Who asks, for the record: a token's name (or `anonymous`, `app token`, a peer's name), an address, and why.
 struct Caller {
     std::string who;
     std::string address;
+    std::string reason{};  ///< in the person's words; empty: none was given
 };
 
 /// How a rollout stands as a whole, as seen from this node.
 enum class RolloutState { queued, running, succeeded, halted, superseded };
 [[nodiscard]] std::string_view to_text(RolloutState state);
+
+/// A person has taken a node out by hand.
+struct DrainView {
+    std::string by;  ///< empty: not known
+    std::string reason;
+    std::int64_t since_ms = 0;  ///< 0: not known
+};
 
 struct NodeView {
     NodeName node;
@@ -33,12 +41,14 @@ struct NodeView {
     std::int64_t last_heard_ms_ago = -1;  ///< -1: never
     wire::NodeProgress progress;          ///< of the rollout that this view belongs to
     bool in_service = true;
+    std::optional<DrainView> drained;
 };
 
 struct RolloutView {
     wire::Rollout rollout;
     RolloutState state = RolloutState::running;
     std::string reason;           ///< of a halt; queued: what it waits for
+    std::int64_t halted_ms = 0;   ///< since when; 0: not halted, or not known
     std::vector<NodeView> nodes;  ///< in the order in which the rollout visits them
 };
 

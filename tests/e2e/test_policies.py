@@ -234,6 +234,37 @@ class QueueTest(SafetyCase):
         return chain["web3"].log_tail(400).count("trigger taken app=mini") == count
 
 
+    def test_what_waits_in_a_queue_can_be_halted_by_name_and_resumed(self):
+        chain = self.safe_chain(rollout="      on_new_commit: queue\n")
+        began = time.time()
+        gate = chain.close_gate("test", "web2")
+        commits = [chain.commit("First")]
+        self.trigger(chain)
+        wait_until(lambda: chain.reached(gate), 30, "web2 tests the first")
+        for number, subject in enumerate(("Second", "Third"), 1):
+            commits.append(chain.commit(subject))
+            self.trigger(chain, "web3")
+            wait_until(lambda: self.queued(chain, number), 30, f"{subject} is queued")
+        wait_until(lambda: len(chain["web1"].app("mini")["queued"]) == 2, 10, "web1 shows both")
+        second, third = (row["id"] for row in chain["web1"].app("mini")["queued"])
+        chain.fleet.command("halt", "mini", "--rollout", second, "--reason", "not yet", agent=chain["web1"])
+        for name in chain.NODES:
+            rollout = chain.wait_for(commits[1], "halted", seen_by=name)
+            self.assertIn("not yet", rollout["reason"])
+            self.assertGreater(rollout["halted_ms"], began * 1000)
+            self.assertEqual([row["id"] for row in chain[name].app("mini")["queued"]], [third])
+            self.assertEqual(chain[name].app("mini")["rollout"]["commit"], commits[0], "what runs is not touched")
+        chain.fleet.command("resume", "mini", "--rollout", second, agent=chain["web1"])
+        chain.fleet.command("halt", "mini", "--rollout", third, "--reason", "nor this", agent=chain["web2"])
+        resumed = time.time()
+        chain.open_gate(gate)
+        self.settled(chain, commits[1], within=60)
+        self.assertLess(time.time() - resumed, 30, "nobody's silence had to be waited for")
+        for name in chain.NODES:
+            ups = [event["commit"] for event in chain.events(name, began) if event["event"] == "up"]
+            self.assertEqual(ups, commits[:2], f"{name} ran what was not halted, in turn")
+
+
 class DrainTest(SafetyCase):
     def test_a_node_that_a_person_drained_is_deployed_and_stays_out(self):
         chain = self.chain(poll=False, app=TRAFFIC, deployed=False)
@@ -241,9 +272,11 @@ class DrainTest(SafetyCase):
             self.trigger(chain)
             wait_until(lambda: [balancer.last.get(name) for name in chain.NODES] == [200] * 3, 60,
                        lambda: f"all serve: {balancer.last}")
-            chain.fleet.command("drain", "mini", agent=chain["web2"])
+            began = time.time() * 1000
+            chain.fleet.command("drain", "mini", "--reason", "a new disk", agent=chain["web2"])
             wait_until(lambda: balancer.last["web2"] == 503, 10, "web2 is out")
             self.assertTrue(chain["web2"].app("mini")["drained"])
+            self.drain_is_known(chain, "a new disk", began)
             commit = chain.commit("While one is drained")
             self.trigger(chain)
             wait_until(lambda: [chain.running_commit(name) for name in chain.NODES] == [commit] * 3, 60,
@@ -254,10 +287,31 @@ class DrainTest(SafetyCase):
             chain["web2"].start()
             wait_until(lambda: balancer.last["web2"] is not None, 10, "web2 answers again")
             self.assertEqual(balancer.last["web2"], 503, "nor does a restart")
+            self.drain_is_known(chain, "a new disk", began)
             self.assertEqual([balancer.last[name] for name in ("web1", "web3")], [200, 200])
             chain.fleet.command("undrain", "mini", agent=chain["web2"])
             wait_until(lambda: balancer.last["web2"] == 200, 15, "web2 is back")
             self.assertEqual(chain.running_commit("web2"), commit)
+            wait_until(lambda: all(self.row(chain, name)["in_service"] for name in chain.NODES), 15,
+                       "every node knows that it is back")
+            self.assertIsNone(self.row(chain, "web1")["drained"])
+
+    @staticmethod
+    def row(chain, by, of="web2"):
+        """How `by` shows the node `of`."""
+        return next(row for row in chain[by].app("mini")["nodes"] if row["node"] == of)
+
+    def drain_is_known(self, chain, reason, began):
+        """Every node shows that web2 does not serve, who wanted that, why and since when."""
+        for name in chain.NODES:
+            wait_until(lambda: self.row(chain, name)["drained"], 15, f"{name} knows of the drain")
+            row = self.row(chain, name)
+            self.assertFalse(row["in_service"], f"{name}: {row}")
+            self.assertEqual(row["drained"]["reason"], reason)
+            self.assertTrue(row["drained"]["by"], row)
+            self.assertGreaterEqual(row["drained"]["since_ms"], began - 1)
+        said = chain.fleet.command("status", "mini", agent=chain["web3"])
+        self.assertIn("DRAINED by " + row["drained"]["by"], said.stdout if hasattr(said, "stdout") else str(said))
 
     def test_a_drained_node_is_none_of_those_that_must_serve(self):
         chain = self.safe_chain(rollout="      min_healthy: 2\n")

@@ -78,7 +78,7 @@ class Access {
     [[nodiscard]] FailureBrake& brake() { return brake_; }
 
     [[nodiscard]] static operations::Caller caller(const Principal& principal, const Request& request) {
-        return {principal.name, request.remote_address};
+        return {principal.name, request.remote_address, ""};
     }
 
   private:

@@ -143,8 +143,9 @@ std::optional<Response> Jenkins::server(const Request& request, const Principal&
 Response Jenkins::quiet_down(const Request& request, const Principal& principal, bool quieting) {
     access_.require(principal, config::Role::operate);
     if (request.method != "POST") return post_only();
-    (void)operations_.set_quieting_down(quieting, request.arg("message").value_or(""),
-                                        Access::caller(principal, request));
+    auto caller = Access::caller(principal, request);
+    caller.reason = request.arg("message").value_or("");
+    (void)operations_.set_quieting_down(quieting, caller);
     return redirect_to(request, "/");
 }
 

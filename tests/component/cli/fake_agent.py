@@ -64,7 +64,8 @@ def walk():
 def status():
     now = rollout("running", [])
     nodes = [node("web1", "done", "succeeded"), node("web2", "permit", "waiting", "a permit from web3"),
-             dict(node("web3", "queued", "waiting"), reachable=False, last_heard_ms_ago=90_000)]
+             dict(node("web3", "queued", "waiting"), reachable=False, last_heard_ms_ago=90_000,
+                  in_service=False, drained={"by": "ann", "reason": "a new disk", "since_ms": NOW - 3_600_000})]
     app = {"app": "shop", "phase": "asking", "frozen": None, "rollout": now, "waits_for": "", "nodes": nodes}
     blog = {"app": "blog", "phase": "idle", "rollout": None, "waits_for": "", "nodes": [],
             "frozen": {"by": "bob", "reason": "sale", "since_ms": NOW - 3_600_000, "until_ms": 0}}

@@ -43,11 +43,21 @@ class Node {
         rollout.started_on = web2;
         store.emplace(dir / "baton.db");
         outbox.emplace(config, signer);
+        run();
+    }
+    void run() {
         services.emplace(config);
         engine.emplace(config, *store, clock, *outbox, *services, seal, false);
         operations.emplace(
             config, *store, *engine, seal, [] {}, clock);
         engine->start();
+    }
+    /// Another agent on the same state.
+    void restart() {
+        engine->stop(0ms);
+        operations.reset();
+        engine.reset();
+        run();
     }
     /// How the build of a node stands: for people, in a letter of its own.
     void hear_progress() {
@@ -116,7 +126,7 @@ TEST_CASE("orders: a halt that a node shows can be resumed there, though its pro
     REQUIRE(shown.size() == 1);
     REQUIRE(shown[0].state == operations::RolloutState::halted);
     REQUIRE_FALSE(node.engine->snapshot(shop).view.newest);
-    auto answer = std::async(std::launch::async, [&] { return node.operations->resume(shop, {"ann", "::1"}); });
+    auto answer = std::async(std::launch::async, [&] { return node.operations->resume(shop, {}, {"ann", "::1"}); });
     REQUIRE(answer.wait_for(200ms) == std::future_status::timeout);
     node.hear_failure();
     // It also looks for a majority that knows of the order, for a while.
@@ -129,8 +139,62 @@ TEST_CASE("orders: what is not halted cannot be resumed, and that is said at onc
     Node node;
     REQUIRE(test::eventually([&] { return node.begun(); }));
     node.hear({node.known()}, {});
-    auto answer = std::async(std::launch::async, [&] { return node.operations->resume(shop, {"ann", "::1"}); });
+    auto answer = std::async(std::launch::async, [&] { return node.operations->resume(shop, {}, {"ann", "::1"}); });
     REQUIRE(answer.wait_for(3s) == std::future_status::ready);
     CHECK_THROWS_WITH(answer.get(), Catch::Contains("is not halted"));
+    node.engine->stop(0ms);
+}
+
+TEST_CASE("orders: a rollout can be named, and one that is not known here is refused") {
+    Node node;
+    REQUIRE(test::eventually([&] { return node.begun(); }));
+    node.hear_progress();
+    node.hear({node.known()}, {});
+    const operations::Caller ann{"ann", "::1", "too early"};
+    const RolloutId other("01HYYYYYYYYYYYYYYYYYYYYYYY");
+    CHECK_THROWS_WITH(node.operations->halt(shop, other, ann), Catch::Contains("no rollout 01HYYYYYYYYYYYYYYYYYYYYYYY"));
+    CHECK_THROWS_WITH(node.operations->promote(shop, other, ann), Catch::Contains("baton history shop"));
+    CHECK_THROWS_WITH(node.operations->resume(shop, other, ann), Catch::Contains("no rollout"));
+    const auto& id = node.rollout.key.id;
+    CHECK_THAT(node.operations->halt(shop, id, ann), Catch::Contains(id.str() + " is halted"));
+    const auto shown = node.operations->rollouts(shop, 10);
+    REQUIRE(shown.size() == 1);
+    CHECK(shown[0].reason == "halted by ann: too early");
+    CHECK(shown[0].halted_ms > 1'700'000'000'000);
+    CHECK_THAT(node.operations->resume(shop, id, ann), Catch::Contains(id.str() + " is tried again"));
+    std::vector<std::string> told;
+    for (const auto& entry : node.operations->audit(10, shop)) told.push_back(entry.action + " " + entry.detail);
+    const auto what = fmt::format("{} {}: too early", id, node.rollout.commit);
+    CHECK(told == std::vector<std::string>{"resume " + what, "halt " + what});
+    node.engine->stop(0ms);
+}
+
+TEST_CASE("orders: who has drained a node, why and since when is kept over a restart") {
+    Node node;
+    REQUIRE(test::eventually([&] { return node.begun(); }));
+    node.hear_progress();
+    node.hear({node.known()}, {});
+    (void)node.operations->set_drained(shop, true, {"ann", "::1", "a new disk"});
+    const auto drained = [&] {
+        const auto status = node.operations->status(shop);
+        for (const auto& one : status.apps.at(0).rollout.value().nodes) {
+            if (one.self) return one.drained;
+        }
+        return std::optional<operations::DrainView>();
+    };
+    node.restart();
+    REQUIRE(test::eventually([&] { return node.begun(); }));
+    REQUIRE(drained());
+    CHECK(drained()->by == "ann");
+    CHECK(drained()->reason == "a new disk");
+    CHECK(drained()->since_ms > 1'700'000'000'000);
+    // As agents before this one stored it.
+    node.store->flags.set(shop, store::flag::drained, "yes");
+    node.restart();
+    REQUIRE(test::eventually([&] { return node.begun(); }));
+    REQUIRE(drained());
+    CHECK(drained()->by.empty());
+    (void)node.operations->set_drained(shop, false, {"ann", "::1"});
+    CHECK_FALSE(drained());
     node.engine->stop(0ms);
 }

@@ -63,7 +63,8 @@ Message with(Body body) {
     message.header.run = 0xFFFFFFFFFFFFFFFEULL;
     message.header.config_hash = "c0ffee";
     message.header.status = {
-        some_rollout().target(), some_rollout().commit, some_rollout('2').target(), Phase::asking, true, false, true};
+        some_rollout().target(), some_rollout().commit, some_rollout('2').target(), Phase::asking, true, false, true,
+        DrainNote{"ann", "a new \"disk\"", 11}};
     message.header.failed = full.failed;
     message.header.once = full.once;
     message.header.freeze = full.freeze;

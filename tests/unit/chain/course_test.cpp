@@ -82,6 +82,54 @@ TEST_CASE("chain: what is queued is shown behind what runs, on every node that k
     }
 }
 
+TEST_CASE("chain: what waits in a queue can be halted by name, and retried before its turn or after") {
+    Bus bus(3);
+    bus.settings.policy.on_new_commit = config::OnNewCommit::queue;
+    bus.start_all();
+    bus.run(seconds(20));
+    bus.offer(web1, 'a');
+    const auto b = bus.offer(web2, 'b');
+    const auto c = bus.offer(web3, 'c');
+    bus.run(seconds(2));
+    REQUIRE(bus.view(web3).queued.size() == 2);
+    bus.order(web3, Halt{b, "not yet"});
+    bus.run(seconds(1));
+    for (const auto& node : {web1, web2, web3}) {
+        const auto view = bus.view(node);
+        REQUIRE(view.queued.size() == 1);
+        CHECK(view.queued[0].target() == c);
+        CHECK_FALSE(view.newest_halted);
+        REQUIRE(view.halted.size() == 1);
+        CHECK(view.halted[0].key == b.key);
+        CHECK_THAT(view.halted[0].because, Catch::Contains("halted by ann: not yet"));
+    }
+    SECTION("retried while it waits, it keeps its place, and its turn comes without anybody's silence") {
+        bus.order(web3, Retry{b});
+        const auto limit = bus.now + seconds(50);
+        bus.run(seconds(50));
+        CHECK(bus.now <= limit + seconds(1));
+        CHECK(bus.switches == Strings{"web1:a", "web2:a", "web3:a", "web3:b", "web1:b", "web2:b", "web3:c", "web1:c", "web2:c"});
+    }
+    SECTION("not retried, it is left out") {
+        bus.run(seconds(50));
+        CHECK(bus.switches == Strings{"web1:a", "web2:a", "web3:a", "web3:c", "web1:c", "web2:c"});
+        CHECK_THROWS_WITH(bus.order(web1, Retry{b}), Catch::Contains("trigger its commit anew"));
+    }
+}
+
+TEST_CASE("chain: only what may still bake can be promoted") {
+    Bus bus(3);
+    bus.failing_builds.insert("a");
+    bus.start_all();
+    const auto a = bus.offer(web1, 'a');
+    bus.run(seconds(20));
+    CHECK_THROWS_WITH(bus.order(web2, Promote{a}), Catch::Contains("baton resume"));
+    const auto b = bus.offer(web1, 'b');
+    bus.run(seconds(60));
+    REQUIRE(bus.running() == Strings{"b", "b", "b"});
+    CHECK_THROWS_WITH(bus.order(web2, Promote{b}), Catch::Contains("every node runs it"));
+}
+
 TEST_CASE("chain: in a queue a halted rollout gives way") {
     Bus bus(3);
     bus.settings.policy.on_new_commit = config::OnNewCommit::queue;

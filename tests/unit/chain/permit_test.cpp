@@ -374,6 +374,39 @@ TEST_CASE("chain: a node that a person has drained, or that catches up first, is
     CHECK(bus.running() == Strings{"b", "b", "b"});
 }
 
+TEST_CASE("chain: every node knows who has drained a node, why and since when") {
+    Bus bus(3);
+    bus.start_all();
+    bus.offer(web1, 'a');
+    bus.run(seconds(40));
+    const auto seen = [&](const NodeName& by, const NodeName& node) {
+        for (const auto& peer : bus.view(by).peers) {
+            if (peer.node == node) return peer;
+        }
+        FAIL("no such peer");
+        return PeerView{};
+    };
+    CHECK(seen(web1, web3).serving);
+    const DrainNote note{"ann", "a new disk", 77};
+    bus.feed(web3, [&](Machine& m) { return m.held_out(bus.now, true, note); });
+    bus.run(Milliseconds(100));  // told at once
+    for (const auto& node : {web1, web2}) {
+        CHECK_FALSE(seen(node, web3).serving);
+        CHECK(seen(node, web3).drained == note);
+        CHECK_FALSE(seen(node, node == web1 ? web2 : web1).drained);
+    }
+    CHECK(bus.view(web3).drained == note);
+    // Another person takes it over: nothing else has changed.
+    const DrainNote other{"bo", "still the disk", 78};
+    bus.feed(web3, [&](Machine& m) { return m.held_out(bus.now, true, other); });
+    bus.run(Milliseconds(100));
+    CHECK(seen(web1, web3).drained == other);
+    bus.feed(web3, [&](Machine& m) { return m.held_out(bus.now, false); });
+    bus.run(Milliseconds(100));
+    CHECK(seen(web1, web3).serving);
+    CHECK_FALSE(seen(web1, web3).drained);
+}
+
 TEST_CASE("chain: once steps run on the first node only, and nobody switches before it has succeeded") {
     Bus bus(4, 3);
     bus.settings.policy.canary = 0;
