@@ -9,7 +9,8 @@
 #include <filesystem>
 #include <fmt/format.h>
 #include <fstream>
-#include <iterator>
+#include <sstream>
+#include <utility>
 
 #include "common/error.h"
 #include "common/text.h"
@@ -55,7 +56,9 @@ std::string read_table(const char* path) {
         if (!std::filesystem::exists(path)) return {};  // IPv6 is switched off
         throw Error(ErrorKind::io, fmt::format("cannot read {}", path));
     }
-    return {std::istreambuf_iterator<char>(file), {}};
+    std::ostringstream text;
+    text << file.rdbuf();
+    return std::move(text).str();
 }
 
 struct Connection {
@@ -85,19 +88,27 @@ void each_connection(std::string_view table, Call&& call) {
     }
 }
 
-bool is_at(std::string_view end, std::uint16_t port, std::string_view host_hex_text) {
-    const auto colon = end.rfind(':');
-    if (colon == std::string_view::npos || end.substr(colon + 1) != fmt::format("{:04X}", port)) return false;
-    return host_hex_text.empty() || end.substr(0, colon) == host_hex_text;
-}
+/// An end of a connection as these tables write it. A busy machine has tens of thousands of lines (TIME_WAIT), and is
+/// looked at several times a second: each costs a comparison and nothing else.
+class End {
+  public:
+    End(std::string_view host_hex_text, std::uint16_t port)
+        : text_(fmt::format("{}:{:04X}", host_hex_text, port)), any_host_(host_hex_text.empty()) {}
+    [[nodiscard]] bool is(std::string_view end) const { return any_host_ ? end.ends_with(text_) : end == text_; }
+
+  private:
+    std::string text_;
+    bool any_host_;
+};
 
 }  // namespace
 
 unsigned count_established(std::string_view table, std::uint16_t port, std::string_view host_hex_text) {
     constexpr std::string_view established = "01";
+    const End here(host_hex_text, port);
     unsigned count = 0;
     each_connection(table, [&](const Connection& one) {
-        if (one.state == established && is_at(one.local, port, host_hex_text)) ++count;
+        if (one.state == established && here.is(one.local)) ++count;
     });
     return count;
 }
@@ -106,9 +117,10 @@ std::set<std::string> connections_at(std::uint16_t port, const std::string& host
     constexpr std::string_view listening = "0A";
     std::set<std::string> found;
     const auto collect = [&](const std::string& table, std::string_view hex) {
+        const End here(hex, port);
         each_connection(table, [&](const Connection& one) {
             if (one.state == listening) return;
-            if (!is_at(one.local, port, hex) && !is_at(one.remote, port, hex)) return;
+            if (!here.is(one.local) && !here.is(one.remote)) return;
             // Both ends of one connection, seen from either, are the same text.
             const auto [low, high] = std::minmax(one.local, one.remote);
             found.insert(fmt::format("{} {}", low, high));
