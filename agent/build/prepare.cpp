@@ -114,7 +114,10 @@ class Preparation {
             throw Error(ErrorKind::step_failed, fmt::format("the commit has no {}", spec_.app->pipeline.string()));
         pipeline_text_ = *text;
         try {
-            prepared_.pipeline = config::parse_pipeline(pipeline_text_, spec_.app->pipeline.string());
+            // What ran before may run again, whatever has come to be asked of new releases since.
+            const auto whose = spec_.rollout.kind == wire::RolloutKind::rollback ? config::PipelineOf::kept_release
+                                                                                 : config::PipelineOf::new_release;
+            prepared_.pipeline = config::parse_pipeline(pipeline_text_, spec_.app->pipeline.string(), whose);
         } catch (const Error& error) {
             throw Error(ErrorKind::step_failed, error.text());
         }

@@ -132,7 +132,8 @@ class Switcher {
         try {
             const auto record = publisher_.record_of(release);
             if (!record) return found;
-            auto own = config::parse_pipeline(record->pipeline, "baton.yaml of " + record->id);
+            auto own = config::parse_pipeline(record->pipeline, "baton.yaml of " + record->id,
+                                              config::PipelineOf::kept_release);
             if (!own.switch_over) return found;
             found.pipeline = std::move(own);
             found.context = context_of(release, found.pipeline);

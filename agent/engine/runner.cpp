@@ -226,7 +226,8 @@ config::Pipeline Runner::pipeline_at(const CommitId& commit) const {
         throw Error(ErrorKind::not_found,
                     fmt::format("commit {} has no {}", commit.str().substr(0, 12), context_.app.pipeline.string()));
     }
-    return config::parse_pipeline(*text, context_.app.pipeline.string());
+    // It has passed fetch, which asks for what new releases must have.
+    return config::parse_pipeline(*text, context_.app.pipeline.string(), config::PipelineOf::kept_release);
 }
 
 bool Runner::answered_before(const wire::Rollout& rollout, bool again) {
@@ -379,7 +380,8 @@ std::optional<Runner::Live> Runner::live() const {
     if (!release) return std::nullopt;
     const auto record = publisher.record_of(*release);
     if (!record) return std::nullopt;
-    return Live{*release, record->commit, record->build, config::parse_pipeline(record->pipeline, record->id)};
+    return Live{*release, record->commit, record->build,
+                config::parse_pipeline(record->pipeline, record->id, config::PipelineOf::kept_release)};
 }
 
 build::BuildSpec Runner::spec_of_current() const {

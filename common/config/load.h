@@ -33,8 +33,13 @@ void bind_to_node(AgentConfig& config, const NodeName& self);
 [[nodiscard]] AgentConfig load_for_this_node(const std::filesystem::path& path,
                                              const std::optional<std::string>& node_argument);
 
+/// Whose baton.yaml it is. What agents have come to ask for since is asked of new releases only: one that runs already
+/// must stay one that can be looked at, stopped and started again.
+enum class PipelineOf { new_release, kept_release };
+
 /// Reads baton.yaml from text. ConfigError with every fault of the file.
-[[nodiscard]] Pipeline parse_pipeline(std::string_view text, std::string_view file_name);
+[[nodiscard]] Pipeline parse_pipeline(std::string_view text, std::string_view file_name,
+                                      PipelineOf whose = PipelineOf::new_release);
 
 /// The effective configuration, defaults written out; parses back to the same values.
 [[nodiscard]] std::string to_yaml(const AgentConfig& config);

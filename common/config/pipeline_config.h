@@ -25,7 +25,7 @@ struct Step {
     std::vector<std::string> junit;     ///< glob patterns of reports, relative to the workspace
     std::optional<unsigned> min_tests;  ///< none: 90 % of the last green run
     bool once = false;                  ///< migrate only: succeeds at most once in the whole chain
-    bool keep_processes = false;  ///< stop and restart only: the daemons that it started live on when it exits with 0
+    bool keep_processes = false;  ///< stop, trial and restart only: the daemons that it started live on when it exits with 0
 };
 
 enum class Publish { symlink, rsync };
@@ -56,6 +56,7 @@ struct Switch {
     StrategyOptions options;
     std::vector<std::string> shared;  ///< directories in deploy_to/shared, linked into every release
     std::vector<Step> stop;           ///< before publishing; optional
+    std::vector<Step> trial;          ///< overlap by steps: starts a release where its health check alone reaches it
     std::vector<Step> restart;
 };
 

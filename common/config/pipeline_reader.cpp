@@ -18,7 +18,7 @@ constexpr std::size_t most_patterns = 64;
 constexpr std::size_t most_variables = 200;
 
 /// The lists of steps; what a step may say depends on where it stands.
-enum class Place { prepare, test, migrate, stop, restart };
+enum class Place { prepare, test, migrate, stop, trial, restart };
 
 std::string_view name_of(Place place) {
     switch (place) {
@@ -26,6 +26,7 @@ std::string_view name_of(Place place) {
         case Place::test: return "test";
         case Place::migrate: return "migrate";
         case Place::stop: return "stop";
+        case Place::trial: return "trial";
         case Place::restart: return "restart";
     }
     return "?";
@@ -70,12 +71,12 @@ void check_place(Fields& fields, const Step& step, Place place) {
         if (fields.has(key) && !here)
             fields.fault(key, fmt::format("'{}' belongs to {} only, not to '{}'", key, where, name_of(place)));
     };
-    const bool restarts = place == Place::stop || place == Place::restart;
+    const bool restarts = place == Place::stop || place == Place::trial || place == Place::restart;
     only("virtualenv", place == Place::prepare, "'prepare'");
     only("junit", place == Place::test, "'test'");
     only("min_tests", place == Place::test, "'test'");
     only("once", place == Place::migrate, "'migrate'");
-    only("keep_processes", restarts, "'stop' and 'restart'");
+    only("keep_processes", restarts, "'stop', 'trial' and 'restart'");
     if (step.min_tests && step.junit.empty()) {
         fields.fault("min_tests", "'min_tests' needs 'junit', the reports in which the tests are counted");
     }
@@ -141,7 +142,7 @@ void read_shared(Fields& over, std::vector<std::string>& shared) {
     }
 }
 
-std::optional<Switch> read_switch(Fields& top) {
+std::optional<Switch> read_switch(Fields& top, PipelineOf whose) {
     if (!top.has("switch")) {
         static_cast<void>(top.entry("switch"));
         return std::nullopt;
@@ -159,9 +160,10 @@ std::optional<Switch> read_switch(Fields& top) {
     read_strategy_options(fields, over);
     read_shared(fields, over.shared);
     over.stop = read_steps(fields, Place::stop);
+    over.trial = read_steps(fields, Place::trial);
     over.restart = read_steps(fields, Place::restart);
     fields.finish();
-    check_strategy(fields, over);
+    check_strategy(fields, over, whose);
     if (over.restart.empty() && over.stop.empty() && over.options.process.empty()) {
         fields.warn("restart", "'switch' has no 'restart' step: what runs keeps the old release");
     }
@@ -211,7 +213,7 @@ std::optional<Health> read_health(Fields& top, bool beside) {
 
 }  // namespace
 
-Pipeline parse_pipeline(std::string_view text, std::string_view file_name) {
+Pipeline parse_pipeline(std::string_view text, std::string_view file_name, PipelineOf whose) {
     yaml::Report report(file_name);
     const auto root = yaml::parse(text, report);
     Pipeline pipeline;
@@ -220,7 +222,7 @@ Pipeline parse_pipeline(std::string_view text, std::string_view file_name) {
         pipeline.prepare = read_steps(top, Place::prepare);
         pipeline.test = read_steps(top, Place::test);
         pipeline.migrate = read_steps(top, Place::migrate);
-        pipeline.switch_over = read_switch(top);
+        pipeline.switch_over = read_switch(top, whose);
         const bool beside = pipeline.switch_over && pipeline.switch_over->strategy != Strategy::stop_start;
         pipeline.health = read_health(top, beside);
         top.lines("artifacts", pipeline.artifacts);

@@ -268,6 +268,7 @@ void print(Printer& out, const Switch& over) {
     }
     out.texts("shared", over.shared);
     print(out, "stop", over.stop);
+    print(out, "trial", over.trial);
     print(out, "restart", over.restart);
     out.end();
 }

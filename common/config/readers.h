@@ -6,6 +6,7 @@
 
 #include "common/config/agent_config.h"
 #include "common/config/fields.h"
+#include "common/config/load.h"
 #include "common/config/pipeline_config.h"
 
 namespace baton::config {
@@ -19,7 +20,7 @@ namespace baton::config {
 /// `switch.options`, whatever the strategy.
 void read_strategy_options(Fields& over, Switch& target);
 /// What the strategy needs, and what does not go together. After all of `switch` was read.
-void check_strategy(Fields& over, const Switch& target);
+void check_strategy(Fields& over, const Switch& target, PipelineOf whose);
 /// An address that a health check asks. `${PORT}` has a meaning where two releases run side by side.
 void check_health_url(Fields& fields, std::string_view key, const std::string& url, bool beside);
 

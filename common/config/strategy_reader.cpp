@@ -64,6 +64,21 @@ void check_start(Fields& over, const Switch& target, StrategyCheck& check) {
     }
 }
 
+/// Both share the users' socket, so a release must have been seen well before it is there.
+void check_trial(Fields& over, const Switch& target, StrategyCheck& check, PipelineOf whose) {
+    const bool by_steps = target.strategy == Strategy::overlap && target.options.process.empty();
+    if (!by_steps && !target.trial.empty()) {
+        over.fault("trial", target.strategy == Strategy::overlap
+                                ? "with 'process' the agent makes the trial by itself: take 'trial' away"
+                                : "'trial' belongs to 'strategy: overlap' by steps");
+    }
+    if (by_steps && target.trial.empty() && whose == PipelineOf::new_release) {
+        check.report(
+            "by steps needs 'trial' steps, which start the new release at its port alone; else users would meet it "
+            "before it is proved");
+    }
+}
+
 }  // namespace
 
 void read_strategy_options(Fields& over, Switch& target) {
@@ -103,11 +118,12 @@ void read_strategy_options(Fields& over, Switch& target) {
     }
 }
 
-void check_strategy(Fields& over, const Switch& target) {
+void check_strategy(Fields& over, const Switch& target, PipelineOf whose) {
+    StrategyCheck check(over, target);
+    check_trial(over, target, check, whose);
     if (target.strategy == Strategy::stop_start) return;
     const StrategyOptions& options = target.options;
     const bool held = !options.process.empty();
-    StrategyCheck check(over, target);
     if (target.publish != Publish::symlink) {
         over.fault("publish", fmt::format("'strategy: {}' runs two releases side by side, which 'publish: rsync' with "
                                           "its one directory cannot: write symlink",

@@ -40,10 +40,12 @@ std::size_t index_of(Colour colour) { return colour == Colour::blue ? 0 : 1; }
 
 std::string name_of(Colour colour) { return std::string(to_text(colour)); }
 
+std::string_view word_for(Reach reach) { return reach == Reach::trial ? "trial" : "users"; }
+
 /// What a holder is told to answer when it is asked what it holds: release, reach and, where the app opens it itself,
 /// port.
 std::string label_of(const Instance& instance) {
-    return fmt::format("{} {} {}", instance.release, instance.reach == Reach::trial ? "trial" : "users", instance.port);
+    return fmt::format("{} {} {}", instance.release, word_for(instance.reach), instance.port);
 }
 
 std::vector<Instance> held_instances(const BuildSpec& spec) {
@@ -114,7 +116,7 @@ class HeldInstances final : public Instances {
         process::keep_held(folder_of(tools_.spec), name_of(instance.colour));
     }
 
-    bool has_trials() const override { return strategy_ == config::Strategy::overlap; }
+    bool has_trials(const Runnable&) const override { return strategy_ == config::Strategy::overlap; }
 
     std::string output_of(const Instance& instance) const override {
         return process::output_of_held(folder_of(tools_.spec), name_of(instance.colour), most_output_bytes);
@@ -147,13 +149,15 @@ std::vector<Instance> noted_instances(const BuildSpec& spec) {
     for (const auto colour : both_colours) {
         const auto at = note.find(to_text(colour));
         if (at == note.end()) continue;
-        found.push_back(
-            {colour, json::text(*at, "release"), Reach::users, true, static_cast<unsigned>(json::whole(*at, "port"))});
+        // Without the word it was written when there were no trials by steps.
+        const auto reach = at->contains("reach") ? json::text(*at, "reach") : "users";
+        found.push_back({colour, json::text(*at, "release"), reach == "trial" ? Reach::trial : Reach::users, true,
+                         static_cast<unsigned>(json::whole(*at, "port"))});
     }
     return found;
 }
 
-/// By `restart` and `stop` steps that look at BATON_COLOR: units of systemd, above all. What was started is noted
+/// By `trial`, `restart` and `stop` steps that look at BATON_COLOR: units of systemd, above all. What was started is noted
 /// before it is, and until it has been stopped.
 class SteppedInstances final : public Instances {
   public:
@@ -162,10 +166,9 @@ class SteppedInstances final : public Instances {
     std::vector<Instance> list() const override { return noted_instances(tools_.spec); }
 
     Instance start(Colour colour, Runnable& what, Reach reach) override {
-        if (reach == Reach::trial) throw Error(ErrorKind::internal, "steps know no trial");
         const Instance instance{colour, what.id(), reach, true, what.how().options.ports.at(index_of(colour))};
         note(instance, true);
-        run(what, instance, what.how().restart);
+        run(what, instance, reach == Reach::trial ? what.how().trial : what.how().restart);
         return instance;
     }
 
@@ -176,7 +179,7 @@ class SteppedInstances final : public Instances {
     }
 
     void keep(const Instance&) override {}
-    bool has_trials() const override { return false; }
+    bool has_trials(const Runnable& what) const override { return !what.how().trial.empty(); }
     std::string output_of(const Instance&) const override { return {}; }
 
   private:
@@ -192,7 +195,10 @@ class SteppedInstances final : public Instances {
     void note(const Instance& instance, bool there) {
         auto value = read_note(tools_.spec);
         value.erase(name_of(instance.colour));
-        if (there) value[name_of(instance.colour)] = {{"release", instance.release}, {"port", instance.port}};
+        if (there) {
+            value[name_of(instance.colour)] = {
+                {"release", instance.release}, {"port", instance.port}, {"reach", word_for(instance.reach)}};
+        }
         write_file_atomically(note_of(tools_.spec), json::dump(value), 0640);
     }
 

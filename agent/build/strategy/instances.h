@@ -50,8 +50,8 @@ class Instances {
     virtual void stop(const Instance& instance) = 0;
     /// It has been proved: from now on it is started again when it ends by itself.
     virtual void keep(const Instance& instance) = 0;
-    /// Whether there is a place for trials that no user's request reaches.
-    [[nodiscard]] virtual bool has_trials() const = 0;
+    /// Whether `what` can be tried at a place that no user's request reaches.
+    [[nodiscard]] virtual bool has_trials(const Runnable& what) const = 0;
     /// The last of what it has said, for the build's log.
     [[nodiscard]] virtual std::string output_of(const Instance& instance) const = 0;
 };

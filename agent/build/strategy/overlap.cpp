@@ -23,7 +23,7 @@ class Overlap final : public SideBySide {
 
     Instance bring(Colour colour, Runnable& what, const std::optional<Instance>& beside, bool tried) override {
         // Where nobody serves, users can see nothing worse than that; and what was proved before needs no trial.
-        const bool trial = beside && !tried && instances().has_trials();
+        const bool trial = beside && !tried && instances().has_trials(what);
         if (trial) {
             const auto first = instances().start(colour, what, Reach::trial);
             prove(tools(), what, ProofOf::min_healthy_time);

@@ -107,7 +107,7 @@ baton.yaml:4:5: step 2 of 'prepare' must be a map of keys and values, got './man
 baton.yaml:6:5: step 1 of 'test' has no 'run', expected a command (or 'virtualenv', a requirements file)
 baton.yaml:6:27: 'timeout': '10' is not a duration (write 10m, 90s, 1h30m)
 baton.yaml:7:29: 'once' belongs to 'migrate' only, not to 'test'
-baton.yaml:7:51: 'keep_processes' belongs to 'stop' and 'restart' only, not to 'test'
+baton.yaml:7:51: 'keep_processes' belongs to 'stop', 'trial' and 'restart' only, not to 'test'
 baton.yaml:7:68: 'min_tests' needs 'junit', the reports in which the tests are counted
 baton.yaml:9:13: 'strategy: blue_green' needs 'ports' in 'options', exactly two different ones, got 0
 baton.yaml:9:13: 'strategy: blue_green' needs 'upstream_file' in 'options', the file that tells the web server the live port
@@ -181,7 +181,16 @@ TEST_CASE("pipeline: a strategy says what it needs, and what it has no use for")
     CHECK(report(held, "http: http://x:80/").find("${PORT}") != std::string::npos);
     CHECK(report(held, "command: x").empty());
     CHECK(pipeline_report("switch: {" + held + "}\n").find("needs 'health'") != std::string::npos);
-    const std::string steps = ", restart: [{run: x}], stop: [{run: y}]";
+    const std::string untried = ", restart: [{run: x}], stop: [{run: y}]";
+    const std::string steps = untried + ", trial: [{run: z}]";
+    const std::string by_steps = "strategy: overlap, options: {ports: [1, 2]}";
+    CHECK(report(by_steps + untried).find("needs 'trial' steps") != std::string::npos);
+    CHECK(report(held + ", trial: [{run: z}]").find("makes the trial by itself") != std::string::npos);
+    CHECK(report("restart: [{run: x}], trial: [{run: z}]", "command: x").find("'trial' belongs to 'strategy: overlap'") !=
+          std::string::npos);
+    // Made before agents asked for it: what runs can still be looked at and stopped.
+    const auto kept = "switch: {" + by_steps + untried + "}\nhealth: {http: 'http://x:${PORT}/'}\n";
+    CHECK(parse_pipeline(kept, "b", PipelineOf::kept_release).switch_over->trial.empty());
     CHECK(report("strategy: overlap, options: {ports: [1, 2]}" + steps).empty());
     CHECK(report("strategy: overlap, options: {ports: [1, 1]}" + steps).find("needs 'ports'") != std::string::npos);
     CHECK(report("strategy: overlap, options: {ports: [1, 2]}, restart: [{run: x}]").find("'stop'") !=
