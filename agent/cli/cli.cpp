@@ -55,6 +55,7 @@ struct Chosen {
     std::string check_interval, check_fast;
     TriggerOptions trigger;
     std::vector<std::string> parameters;
+    std::vector<std::string> parameter_files;
     OrderOptions order;
     std::string order_node;
     std::string duration;
@@ -82,15 +83,23 @@ const CLI::Validator& duration_check() {
     return check;
 }
 
-const CLI::Validator& parameter_check() {
-    static const CLI::Validator check(
-        [](std::string& text) {
-            const auto equals = text.find('=');
-            if (equals != std::string::npos && equals > 0) return std::string();
-            return fmt::format("'{}' is not NAME=VALUE", escape_control(first_line(text)));
-        },
-        "");
-    return check;
+CLI::Validator parameter_check(const char* form) {
+    return {[form](std::string& text) {
+                const auto equals = text.find('=');
+                if (equals != std::string::npos && equals > 0) return std::string();
+                return fmt::format("'{}' is not {}", escape_control(first_line(text)), form);
+            },
+            ""};
+}
+
+/// Of NAME=… each.
+std::map<std::string, std::string> by_name(const std::vector<std::string>& pairs) {
+    std::map<std::string, std::string> found;
+    for (const auto& pair : pairs) {
+        const auto equals = pair.find('=');
+        found[pair.substr(0, equals)] = pair.substr(equals + 1);
+    }
+    return found;
 }
 
 const CLI::Validator& build_check() {
@@ -291,23 +300,27 @@ void add_trigger(CLI::App& root, Chosen& chosen) {
         command(root, "trigger", "Start a rollout",
                 "Without --commit it is the branch's tip. With --wait it prints every node's progress; the exit\n"
                 "status is 0 when all nodes run the commit, 1 when it was halted, 3 when it is held.\n"
+                "Give a secret with --param-file, or through standard input: the arguments of a command can be read\n"
+                "by everybody on this machine. A line's end at the end of what is read is left out.\n"
                 "Example: baton trigger shop --commit 1a2b3c4 --param LEVEL=high --wait");
     app_argument(start, chosen.trigger.app);
     start->add_option("--commit", chosen.trigger.commit, "this commit, also when it was halted or is an older one");
-    start->add_option("--param", chosen.parameters, "a declared parameter, NAME=VALUE; may come several times")
-        ->check(parameter_check())
-        ->take_all()
-        ->allow_extra_args(false);
+    const auto may_repeat = [](CLI::Option* option) { option->take_all()->allow_extra_args(false); };
+    may_repeat(
+        start->add_option("--param", chosen.parameters, "a declared parameter, NAME=VALUE; may come several times")
+            ->check(parameter_check("NAME=VALUE")));
+    may_repeat(start
+                   ->add_option("--param-file", chosen.parameter_files,
+                                "the same with the value in a file, NAME=FILE; NAME=- reads standard input")
+                   ->check(parameter_check("NAME=FILE")));
     start->add_flag("--force", chosen.trigger.force, "also when the tip was halted or rolled back before");
     start->add_flag("--wait", chosen.trigger.wait, "until the rollout has ended");
     start->add_option("--timeout", chosen.duration, "how long to wait at most (1h)")->check(duration_check());
     start->add_flag("--json", chosen.trigger.json, "the answer as JSON");
     start->callback([&] {
         chosen.run = [&] {
-            for (const auto& parameter : chosen.parameters) {
-                const auto equals = parameter.find('=');
-                chosen.trigger.parameters[parameter.substr(0, equals)] = parameter.substr(equals + 1);
-            }
+            chosen.trigger.parameters = by_name(chosen.parameters);
+            chosen.trigger.parameter_files = by_name(chosen.parameter_files);
             if (!chosen.duration.empty()) chosen.trigger.timeout = *parse_duration(chosen.duration);
             return trigger(chosen.connection, chosen.trigger);
         };

@@ -84,6 +84,8 @@ struct TriggerOptions {
     std::string app;
     std::string commit;  ///< empty: the branch's tip
     std::map<std::string, std::string> parameters;
+    /// Those whose values are read from files, `-` for standard input: no other process sees them.
+    std::map<std::string, std::string> parameter_files;
     bool force = false;
     bool wait = false;
     Milliseconds timeout{60 * 60 * 1000};  ///< of the waiting

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Commands that change something: trigger with its waiting, and the orders.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <nlohmann/json.hpp>
 
 #include "agent/cli/commands.h"
@@ -12,6 +15,7 @@
 #include "agent/cli/render.h"
 #include "common/clock.h"
 #include "common/error.h"
+#include "common/file.h"
 #include "common/text.h"
 
 namespace baton::cli {
@@ -118,6 +122,49 @@ int follow(const AgentClient& agent, const TriggerOptions& options, std::int64_t
     }
 }
 
+/// More is no value of a parameter; agents refuse bodies of this size as well.
+constexpr std::uint64_t most_value_bytes = 1024UL * 1024;
+
+std::string read_standard_input() {
+    std::string text;
+    std::array<char, 4096> piece{};
+    while (true) {
+        const ssize_t got = ::read(STDIN_FILENO, piece.data(), piece.size());
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) throw system_error("read standard input", errno);
+        if (got == 0) return text;
+        text.append(piece.data(), static_cast<std::size_t>(got));
+        if (text.size() > most_value_bytes) {
+            throw Error(ErrorKind::too_large,
+                        fmt::format("standard input holds more than the {} bytes of a parameter", most_value_bytes));
+        }
+    }
+}
+
+/// All of them by name, those of files read. `echo secret > file` leaves an end of line that nobody means.
+std::map<std::string, std::string> parameters_of(const TriggerOptions& options) {
+    auto parameters = options.parameters;
+    bool input_is_read = false;
+    for (const auto& [name, file] : options.parameter_files) {
+        if (parameters.contains(name)) {
+            throw Error(ErrorKind::invalid, fmt::format("{} is given by --param and by --param-file: leave one out",
+                                                        escape_control(name)));
+        }
+        const bool input = file == "-";
+        if (input && input_is_read) {
+            throw Error(ErrorKind::invalid, "standard input can be the value of one parameter only: put others in files");
+        }
+        input_is_read = input_is_read || input;
+        auto value = with_context(fmt::format("parameter {}", escape_control(name)), [&] {
+            return input ? read_standard_input() : read_file(file, most_value_bytes);
+        });
+        if (value.ends_with('\n')) value.pop_back();
+        if (value.ends_with('\r')) value.pop_back();
+        parameters[name] = std::move(value);
+    }
+    return parameters;
+}
+
 int report(const json::Value& answer) {
     const std::string message = text_of(answer, "message");
     print(fmt::format("{}\n", message.empty() ? "accepted" : escape_control(message)));
@@ -128,7 +175,7 @@ int report(const json::Value& answer) {
 
 int trigger(const Connection& connection, const TriggerOptions& options) {
     const AgentClient agent(connection);
-    json::Value body{{"commit", nullptr}, {"parameters", options.parameters}, {"force", options.force}};
+    json::Value body{{"commit", nullptr}, {"parameters", parameters_of(options)}, {"force", options.force}};
     if (!options.commit.empty()) body["commit"] = options.commit;
     const json::Value answer = agent.post(app_target(options.app, "trigger"), body);
     const auto queue_id = number_of(answer, "queue_id");

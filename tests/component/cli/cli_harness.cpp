@@ -76,6 +76,19 @@ CliResult baton_cli(const std::vector<std::string>& arguments, const cli::AgentM
     return result;
 }
 
+CliResult with_input(const std::string& text, const std::function<CliResult()>& run) {
+    const Fd before(::dup(STDIN_FILENO));
+    std::FILE* file = std::tmpfile();
+    if (file == nullptr || !before) throw std::runtime_error("cannot give an input");
+    std::fputs(text.c_str(), file);
+    std::rewind(file);
+    ::dup2(::fileno(file), STDIN_FILENO);
+    std::fclose(file);
+    auto result = run();
+    ::dup2(before.get(), STDIN_FILENO);
+    return result;
+}
+
 Variable::Variable(const char* name, const std::string& value) : name_(name) { ::setenv(name, value.c_str(), 1); }
 Variable::~Variable() { ::unsetenv(name_); }
 

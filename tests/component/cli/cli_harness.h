@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,6 +23,9 @@ struct CliResult {
 
 /// Runs `baton` with these arguments in this process; standard output and error go to files meanwhile.
 [[nodiscard]] CliResult baton_cli(const std::vector<std::string>& arguments, const cli::AgentMain& agent_main = {});
+
+/// Calls `run` with `text` as standard input.
+[[nodiscard]] CliResult with_input(const std::string& text, const std::function<CliResult()>& run);
 
 /// A variable of the environment for as long as the object lives.
 class Variable {

@@ -51,7 +51,8 @@ TEST_CASE("cli: help teaches the commands, with examples and exit statuses") {
     }
     const auto trigger = baton_cli({"trigger", "--help"});
     CHECK(trigger.status == 0);
-    CHECK_THAT(trigger.out, Contains("--param") && Contains("1 when it was halted"));
+    CHECK_THAT(trigger.out, Contains("--param") && Contains("--param-file") && Contains("NAME=- reads standard input") &&
+                                Contains("1 when it was halted"));
 }
 
 TEST_CASE("cli: wrong usage is status 2 and names the nearest command") {
@@ -62,6 +63,7 @@ TEST_CASE("cli: wrong usage is status 2 and names the nearest command") {
     CHECK(baton_cli({"trigger"}).status == 2);
     CHECK(baton_cli({"trigger", "../etc"}).status == 2);
     CHECK(baton_cli({"trigger", "shop", "--param", "novalue"}).status == 2);
+    CHECK(baton_cli({"trigger", "shop", "--param-file", "nofile"}).status == 2);
     CHECK(baton_cli({"trigger", "shop", "--timeout", "soon"}).status == 2);
     CHECK(baton_cli({"freeze", "shop"}).status == 2);
     CHECK(baton_cli({"log", "shop", "newest"}).status == 2);

@@ -72,6 +72,42 @@ TEST_CASE("cli: trigger says where it is queued, and sends what was said") {
           json::Value{{"commit", "1a2b3c4"}, {"parameters", {{"LEVEL", "high"}, {"URL", "a=b,c"}}}, {"force", false}});
 }
 
+TEST_CASE("cli: trigger reads parameters from files and from standard input, without the last line's end") {
+    const FakeAgent agent;
+    const test::TempDir dir;
+    dir.write("token", "s3cret=\n");
+    dir.write("text", "two\r\nlines\r\n");
+    const auto result =
+        test::with_input("from outside\n", [&] {
+            return baton_cli({"trigger", "shop", "--param-file", "TOKEN=" + (dir / "token").string(), "--param-file",
+                              "NOTE=-", "--param", "LEVEL=high", "--param-file", "TEXT=" + (dir / "text").string(),
+                              "--agent", agent.url()});
+        });
+    CHECK(result.status == 0);
+    CHECK_THAT(result.out + result.err, !Contains("s3cret"));
+    const auto requests = agent.requests();
+    REQUIRE(requests.size() == 1);
+    const auto body = json::parse(requests[0].at("body").get<std::string>());
+    CHECK(body.at("parameters") ==
+          json::Value{{"LEVEL", "high"}, {"NOTE", "from outside"}, {"TEXT", "two\r\nlines"}, {"TOKEN", "s3cret="}});
+}
+
+TEST_CASE("cli: a parameter that cannot be read, or is given twice, starts nothing") {
+    const FakeAgent agent;
+    const auto refused = [&](const std::vector<std::string>& given) {
+        std::vector<std::string> words{"trigger", "shop", "--agent", agent.url()};
+        words.insert(words.end(), given.begin(), given.end());
+        const auto result = test::with_input("x", [&] { return baton_cli(words); });
+        CHECK(result.status != 0);
+        return result.err;
+    };
+    CHECK_THAT(refused({"--param-file", "TOKEN=/nowhere/token"}), Contains("parameter TOKEN") && Contains("/nowhere/token"));
+    CHECK_THAT(refused({"--param-file", "A=-", "--param-file", "B=-"}), Contains("one parameter only"));
+    CHECK_THAT(refused({"--param-file", "A=-", "--param", "A=b"}), Contains("--param-file: leave one out"));
+    CHECK_THAT(refused({"--param-file", "A=/dev/zero"}), Contains("parameter A"));
+    CHECK(agent.requests().empty());
+}
+
 TEST_CASE("cli: trigger --wait shows each node's progress once and ends with the rollout") {
     const FakeAgent agent;
     const auto result = baton_cli({"trigger", "shop", "--wait", "--agent", agent.url()});
