@@ -98,9 +98,9 @@ class Job:
             return json.loads(text) if status == 200 and '"building":false' in text else None
         return wait_until(over, 30, lambda: f"{job} #{number} has ended: {self.agent.log_tail()}")
 
-    def environment(self, number):
-        """What the steps of a build of `mini` saw."""
-        text = self.ask("GET", f"/job/mini/{number}/artifact/environment.txt")[2]
+    def environment(self, number, job="mini"):
+        """What the steps of a build saw."""
+        text = self.ask("GET", f"/job/{job}/{number}/artifact/environment.txt")[2]
         return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 

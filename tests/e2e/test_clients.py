@@ -302,6 +302,8 @@ class QueueTest(JobCase):
                                       ("POST", "/job/nothing/build", {}), ("GET", "/job/mini/../x", {}),
                                       ("GET", "/" + "a" * 9000, {}), ("BREW", "/", {}),
                                       ("GET", "/", {"X-Large": "y" * 20000}), ("PUT", "/job/mini/", {}),
+                                      ("GET", "/api/xml?xpath=//name", {}),
+                                      ("POST", "/job/mini/build", {"Content-Length": "99999999"}),
                                       ("GET", "/api/json", {"Authorization": "Basic bm9ib2R5"})):
             token = None if "Authorization" in headers else job.token
             status, answer, _ = ask(job.host, 7070, method, path, token, headers=headers)
@@ -310,7 +312,7 @@ class QueueTest(JobCase):
             self.assertRegex(answer.get("X-Jenkins-Session", ""), r"^[0-9a-f]{8}$")
             if status < 400:
                 self.assertIsNone(answer.get("X-Error"))
-        self.assertTrue({200, 400, 401, 404, 405, 414, 431} <= seen, seen)
+        self.assertTrue({200, 400, 401, 404, 405, 413, 414, 431, 500} <= seen, seen)
 
 
 class RequestShapesTest(JobCase):
