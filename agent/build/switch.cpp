@@ -15,6 +15,7 @@
 #include "agent/build/strategy/strategy.h"
 #include "agent/build/traffic/service_state.h"
 #include "agent/build/traffic/traffic.h"
+#include "common/clock.h"
 #include "common/config/load.h"
 #include "common/error.h"
 #include "common/log.h"
@@ -38,7 +39,7 @@ class Switcher {
           runner_(spec, log_, listener),
           publisher_(spec.app->deploy_to, runner_.account()),
           traffic_(make_traffic(spec, log_)),
-          meter_(spec),
+          meter_(spec, clock_),
           tools_{spec,
                  listener_,
                  log_,
@@ -327,6 +328,7 @@ class Switcher {
     std::unique_ptr<Traffic> traffic_;
     Runnable next_;
     Noticed left_ = Noticed::no;
+    SystemClock clock_;
     SwitchMeter meter_;  ///< its thread asks with what is above
     SwitchTools tools_;
 };

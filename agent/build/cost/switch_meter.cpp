@@ -6,7 +6,6 @@
 #include <system_error>
 
 #include "agent/build/traffic/in_flight.h"
-#include "common/clock.h"
 #include "common/error.h"
 #include "common/log.h"
 
@@ -16,12 +15,6 @@ namespace {
 
 /// The wall clock and the monotonic one may drift apart by this much; more is a jump, or a machine that slept.
 constexpr Milliseconds most_drift{1'000};
-
-Instant now() { return SystemClock().now(); }
-
-void keep_first(std::optional<Instant>& mark) {
-    if (!mark) mark = now();
-}
 
 std::int64_t between(const std::optional<Instant>& from, const std::optional<Instant>& to, Instant end) {
     if (!from) return 0;
@@ -61,7 +54,12 @@ SwitchCost cost_of(const SwitchTimes& times, const std::vector<Spell>* dark) {
     return cost;
 }
 
-SwitchMeter::SwitchMeter(const BuildSpec& spec) : spec_(spec), began_wall_(SystemClock().wall()), began_(now()) {}
+SwitchMeter::SwitchMeter(const BuildSpec& spec, const Clock& clock)
+    : spec_(spec), clock_(clock), began_wall_(clock.wall()), began_(clock.now()) {}
+
+void SwitchMeter::keep_first(std::optional<Instant>& mark) const {
+    if (!mark) mark = clock_.now();
+}
 
 void SwitchMeter::watch(const config::Health& health, const StepContext& context) {
     try {
@@ -86,11 +84,11 @@ std::optional<DowntimeProbe::Hold> SwitchMeter::hold() {
 
 void SwitchMeter::drain() { keep_first(times_.drain); }
 void SwitchMeter::acknowledged() { keep_first(times_.acknowledged); }
-void SwitchMeter::drained() { times_.drained = now(); }
-void SwitchMeter::started() { times_.started = now(); }
-void SwitchMeter::healthy() { times_.healthy = now(); }
-void SwitchMeter::rejoin() { times_.rejoin = now(); }
-void SwitchMeter::back() { times_.back = now(); }
+void SwitchMeter::drained() { times_.drained = clock_.now(); }
+void SwitchMeter::started() { times_.started = clock_.now(); }
+void SwitchMeter::healthy() { times_.healthy = clock_.now(); }
+void SwitchMeter::rejoin() { times_.rejoin = clock_.now(); }
+void SwitchMeter::back() { times_.back = clock_.now(); }
 
 void SwitchMeter::stop() {
     const auto& traffic = spec_.agent->traffic_of(*spec_.app);
@@ -108,7 +106,7 @@ void SwitchMeter::stop() {
 }
 
 SwitchCost SwitchMeter::finish(bool known, bool had_release) {
-    times_.end = now();
+    times_.end = clock_.now();
     SwitchCost cost;
     if (probe_) {
         const auto seen = probe_->finish();
@@ -120,7 +118,7 @@ SwitchCost SwitchMeter::finish(bool known, bool had_release) {
     }
     cost.cut = cut_;
     const auto elapsed = times_.end - began_;
-    const auto wall = SystemClock().wall() - began_wall_;
+    const auto wall = clock_.wall() - began_wall_;
     if (!known || blind_ || std::chrono::abs(wall - elapsed) > most_drift) cost.kind = SwitchCost::Kind::unknown;
     return cost;
 }

@@ -6,6 +6,7 @@
 
 #include "agent/build/cost/downtime_probe.h"
 #include "agent/build/cost/switch_cost.h"
+#include "common/clock.h"
 #include "common/config/pipeline_config.h"
 
 namespace baton::build {
@@ -31,7 +32,8 @@ struct SwitchTimes {
 /// are kept at their first. Nothing here fails a switch.
 class SwitchMeter {
   public:
-    explicit SwitchMeter(const BuildSpec& spec);
+    /// `clock` outlives it.
+    SwitchMeter(const BuildSpec& spec, const Clock& clock);
 
     /// Begins to ask, or asks another question from now on.
     void watch(const config::Health& health, const StepContext& context);
@@ -52,7 +54,10 @@ class SwitchMeter {
     [[nodiscard]] SwitchCost finish(bool known, bool had_release);
 
   private:
+    void keep_first(std::optional<Instant>& mark) const;
+
     const BuildSpec& spec_;
+    const Clock& clock_;
     SwitchTimes times_;
     WallTime began_wall_;
     Instant began_;

@@ -34,6 +34,22 @@ SwitchResult deploy(AppFixture& app, const SwitchOptions& options = {}) {
     return switch_over(spec, prepared.pipeline, prepared.release, options, app.listener, {});
 }
 
+class HandClock final : public Clock {
+  public:
+    [[nodiscard]] WallTime wall() const override { return wall_; }
+    [[nodiscard]] Instant now() const override { return now_; }
+    void pass(Milliseconds time) {
+        wall_ += time;
+        now_ += time;
+    }
+    /// Somebody sets the time, or the machine slept, which the monotonic clock does not count.
+    void jump(Milliseconds by) { wall_ += by; }
+
+  private:
+    WallTime wall_ = from_epoch_ms(1'763'942'400'000);
+    Instant now_{Milliseconds(5'000'000)};
+};
+
 /// The app's restart, with a pause between the end of the old process and the start of the new one.
 void put_slow_restart(AppFixture& app, const std::string& seconds) {
     app.put("restart.sh",
@@ -152,6 +168,32 @@ TEST_CASE("cost: without a health check the app is taken to be dark while its st
     CHECK(cost.exposed_ms == 1'300);
     times.acknowledged = at(50);
     CHECK(cost_of(times, nullptr).exposed_ms == 0);
+}
+
+TEST_CASE("cost: a clock that jumps during a switch leaves what it cost unknown, not small") {
+    AppFixture app;
+    const auto spec = app.spec(CommitId(std::string(40, 'a')));
+    const auto kind_after = [&](std::chrono::milliseconds jump) {
+        HandClock clock;
+        SwitchMeter meter(spec, clock);
+        clock.pass(Milliseconds(100));
+        meter.stop();
+        clock.pass(Milliseconds(400));
+        clock.jump(jump);
+        clock.pass(Milliseconds(900));
+        meter.started();
+        const auto cost = meter.finish(true, true);
+        // Told as a lower bound, by the clock that nobody sets.
+        CHECK(cost.dark_ms == 1'300);
+        return cost.kind;
+    };
+    CHECK(kind_after(Milliseconds(0)) == SwitchCost::Kind::assumed);
+    // What NTP slews, and a scheduler that stands still between two readings.
+    CHECK(kind_after(Milliseconds(1'000)) == SwitchCost::Kind::assumed);
+    CHECK(kind_after(Milliseconds(-1'000)) == SwitchCost::Kind::assumed);
+    CHECK(kind_after(Milliseconds(1'001)) == SwitchCost::Kind::unknown);
+    CHECK(kind_after(Milliseconds(-1'001)) == SwitchCost::Kind::unknown);
+    CHECK(kind_after(std::chrono::hours(1)) == SwitchCost::Kind::unknown);
 }
 
 TEST_CASE("cost: a probe sees how long an app does not answer") {
