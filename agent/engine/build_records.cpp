@@ -130,6 +130,7 @@ void BuildRecords::note_cost(const store::BuildRecord& record, const build::Swit
     entry.build = record.number;
     entry.dark_ms = cost.dark_ms;
     entry.exposed_ms = cost.exposed_ms;
+    entry.outages_ms = cost.outages_ms;
     entry.out_ms = cost.out_ms;
     entry.drain_ms = cost.drain_ms;
     entry.restart_ms = cost.restart_ms;

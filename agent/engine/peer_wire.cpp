@@ -32,6 +32,7 @@ json::Value to_json(const store::LedgerEntry& entry) {
             {"build", entry.build},
             {"dark_ms", entry.dark_ms},
             {"exposed_ms", entry.exposed_ms},
+            {"outages_ms", entry.outages_ms},
             {"out_ms", entry.out_ms},
             {"drain_ms", entry.drain_ms},
             {"restart_ms", entry.restart_ms},
@@ -67,6 +68,12 @@ store::LedgerEntry parse_ledger_entry(const json::Value& value) {
     entry.restart_ms = time("restart_ms");
     entry.rejoin_ms = time("rejoin_ms");
     entry.cut = cut;
+    // Agents of before tell the sum alone.
+    for (const auto& outage : list(value, "outages_ms")) {
+        if (!outage.is_number_unsigned()) throw Error(ErrorKind::invalid, "'outages_ms' must hold whole numbers");
+        entry.outages_ms.push_back(static_cast<std::int64_t>(std::min(outage.get<std::uint64_t>(), most_ms)));
+    }
+    if (!store::outages_add_up(entry)) throw Error(ErrorKind::invalid, "'outages_ms' do not add up to 'exposed_ms'");
     entry.kind = store::parse_ledger_kind(json::text(value, "kind"));
     entry.at_ms = static_cast<std::int64_t>(at_ms);
     return entry;

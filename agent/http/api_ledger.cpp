@@ -115,7 +115,8 @@ json::Value to_json(const operations::LedgerView::Row& row) {
             {"drain_ms", row.drain_ms},
             {"restart_ms", row.restart_ms},
             {"rejoin_ms", row.rejoin_ms},
-            {"cut", row.cut}};
+            {"cut", row.cut},
+            {"outages_ms", row.outages_ms}};
 }
 
 }  // namespace

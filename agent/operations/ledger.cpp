@@ -50,6 +50,15 @@ Scale scale_of(unsigned nodes, unsigned apps, const Assumptions& assumptions) {
     return scale;
 }
 
+/// Each outage is noticed for itself: a load balancer that has taken the node out of one sends to it again after it.
+double noticed_ms(const store::LedgerEntry& row, const Scale& scale) {
+    const auto& detection = scale.assumptions.detection;
+    if (row.outages_ms.empty()) return expected_exposure_ms(row.exposed_ms, detection);
+    double sum = 0;
+    for (const auto outage : row.outages_ms) sum += expected_exposure_ms(outage, detection);
+    return sum;
+}
+
 /// One group while it grows.
 struct Sum {
     LedgerTotal total;
@@ -74,8 +83,7 @@ struct Sum {
         total.restart_ms += row.restart_ms;
         total.rejoin_ms += row.rejoin_ms;
         total.cut += row.cut;
-        const double visible = expected_exposure_ms(row.exposed_ms, scale.assumptions.detection) * scale.node_share *
-                               scale.not_retried / scale.apps;
+        const double visible = noticed_ms(row, scale) * scale.node_share * scale.not_retried / scale.apps;
         total.visible_ms += visible;
         if (measured) measured_visible_ms += visible;
     }
@@ -114,7 +122,7 @@ LedgerView::Row to_view(const store::LedgerEntry& row) {
     return {row.node.str(), row.app.str(), row.rollout.str(), std::string(store::to_text(row.kind)),
             row.build,      row.at_ms,     row.dark_ms,       row.exposed_ms,
             row.out_ms,     row.drain_ms,  row.restart_ms,    row.rejoin_ms,
-            row.cut};
+            row.cut,        row.outages_ms};
 }
 
 }  // namespace

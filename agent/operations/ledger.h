@@ -86,6 +86,7 @@ struct LedgerView {
         unsigned build = 0;
         std::int64_t at_ms = 0, dark_ms = 0, exposed_ms = 0, out_ms = 0, drain_ms = 0, restart_ms = 0, rejoin_ms = 0;
         std::uint64_t cut = 0;
+        std::vector<std::int64_t> outages_ms;  ///< exposed_ms, outage by outage; empty: not told apart
     };
     std::vector<Row> rows;  ///< newest first, at most most_rows
     static constexpr std::size_t most_rollouts = 100;

@@ -2,11 +2,45 @@
 // The ledger: what each deploy cost users.
 #include "agent/store/ledger_store.h"
 
+#include <algorithm>
 #include <fmt/format.h>
+#include <numeric>
 
 #include "common/error.h"
+#include "common/text.h"
 
 namespace baton::store {
+
+namespace {
+
+/// `1040,2300`: a list of numbers that no statement looks into.
+std::string joined(std::vector<std::int64_t> outages) {
+    if (outages.size() > most_outages) {
+        const auto kept = outages.begin() + (most_outages - 1);
+        *kept = std::accumulate(kept, outages.end(), std::int64_t{0});
+        outages.resize(most_outages);
+    }
+    return fmt::format("{}", fmt::join(outages, ","));
+}
+
+std::vector<std::int64_t> parse_outages(const std::string& text) {
+    std::vector<std::int64_t> outages;
+    if (text.empty()) return outages;
+    for (const auto& word : split(text, ',')) {
+        const auto ms = parse_whole(word);
+        if (!ms) throw Error(ErrorKind::corrupt, fmt::format("the ledger holds '{}' as outages", text));
+        outages.push_back(static_cast<std::int64_t>(*ms));
+    }
+    return outages;
+}
+
+}  // namespace
+
+bool outages_add_up(const LedgerEntry& entry) {
+    const auto& outages = entry.outages_ms;
+    return outages.empty() || (outages.size() <= most_outages &&
+                               std::accumulate(outages.begin(), outages.end(), std::int64_t{0}) == entry.exposed_ms);
+}
 
 std::string_view to_text(LedgerKind kind) {
     switch (kind) {
@@ -29,14 +63,15 @@ void LedgerStore::put(const LedgerEntry& entry) {
     database_.run(
         "INSERT INTO ledger (node, app, rollout, build, dark_ms, exposed_ms, out_ms, drain_ms, restart_ms, "
         "rejoin_ms,"
-        " cut, kind, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " cut, kind, at_ms, outages) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (node, app, rollout, build) DO UPDATE SET dark_ms = excluded.dark_ms,"
         " exposed_ms = excluded.exposed_ms, out_ms = excluded.out_ms, drain_ms = excluded.drain_ms,"
         " restart_ms = excluded.restart_ms, rejoin_ms = excluded.rejoin_ms, cut = excluded.cut, kind = "
         "excluded.kind,"
-        " at_ms = excluded.at_ms",
+        " at_ms = excluded.at_ms, outages = excluded.outages",
         {entry.node.str(), entry.app.str(), entry.rollout.str(), entry.build, entry.dark_ms, entry.exposed_ms,
-         entry.out_ms, entry.drain_ms, entry.restart_ms, entry.rejoin_ms, entry.cut, to_text(entry.kind), entry.at_ms});
+         entry.out_ms, entry.drain_ms, entry.restart_ms, entry.rejoin_ms, entry.cut, to_text(entry.kind), entry.at_ms,
+         joined(entry.outages_ms)});
     database_.run("DELETE FROM ledger WHERE id <= (SELECT max(id) FROM ledger) - ?", {most_entries});
     scope.commit();
 }
@@ -45,12 +80,12 @@ std::vector<LedgerEntry> LedgerStore::list(const AppName& app, std::int64_t sinc
     std::vector<LedgerEntry> entries;
     for (const Row& row :
          database_.query("SELECT node, app, rollout, build, dark_ms, exposed_ms, out_ms, drain_ms, restart_ms,"
-                         " rejoin_ms, cut, kind, at_ms FROM ledger WHERE at_ms >= ? AND (? = '' OR app = ?)"
+                         " rejoin_ms, cut, kind, at_ms, outages FROM ledger WHERE at_ms >= ? AND (? = '' OR app = ?)"
                          " ORDER BY at_ms DESC, id DESC LIMIT ?",
                          {since_ms, app.str(), app.str(), limit})) {
         entries.push_back({NodeName(row.text(0)), AppName(row.text(1)), RolloutId(row.text(2)), row.number(3),
-                           row.whole(4), row.whole(5), row.whole(6), row.whole(7), row.whole(8), row.whole(9),
-                           row.count(10), parse_ledger_kind(row.text(11)), row.whole(12)});
+                           row.whole(4), row.whole(5), parse_outages(row.text(13)), row.whole(6), row.whole(7),
+                           row.whole(8), row.whole(9), row.count(10), parse_ledger_kind(row.text(11)), row.whole(12)});
     }
     return entries;
 }

@@ -28,6 +28,9 @@ struct LedgerEntry {
     unsigned build = 0;
     std::int64_t dark_ms = 0;     ///< in the load balancer, and nobody answered
     std::int64_t exposed_ms = 0;  ///< in the load balancer while the release was being switched
+    /// exposed_ms, outage by outage; empty: not told apart (rows of before version 2, and of agents of before it). At
+    /// most most_outages, in which case the last holds the rest.
+    std::vector<std::int64_t> outages_ms;
     std::int64_t out_ms = 0;      ///< out of the load balancer by our doing
     std::int64_t drain_ms = 0;
     std::int64_t restart_ms = 0;
@@ -36,6 +39,11 @@ struct LedgerEntry {
     LedgerKind kind = LedgerKind::measured;
     std::int64_t at_ms = 0;
 };
+
+/// More outages than this in one switch are flapping, and no figure tells what a load balancer made of it.
+inline constexpr std::size_t most_outages = 32;
+/// The outages fit the sum, as far as they are told apart.
+[[nodiscard]] bool outages_add_up(const LedgerEntry& entry);
 
 enum class LedgerGroup { node, app, day };
 

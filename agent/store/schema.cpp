@@ -81,6 +81,12 @@ const Migration& first_version() {
     return statements;
 }
 
+/// The outages of a deploy, told apart.
+const Migration& second_version() {
+    static const Migration statements{"ALTER TABLE ledger ADD COLUMN outages TEXT NOT NULL DEFAULT ''"};
+    return statements;
+}
+
 std::int64_t epoch_ms() {
     return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
         .count();
@@ -95,7 +101,7 @@ void enter_birth(Connection& connection) {
 }  // namespace
 
 std::span<const Migration> migrations() {
-    static const std::vector<Migration> all{first_version()};
+    static const std::vector<Migration> all{first_version(), second_version()};
     return all;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 namespace baton::build {
 
@@ -16,6 +17,7 @@ struct SwitchCost {
     Kind kind = Kind::unknown;
     std::int64_t dark_ms = 0;     ///< the app did not answer
     std::int64_t exposed_ms = 0;  ///< of that, while the load balancer could send requests
+    std::vector<std::int64_t> outages_ms;  ///< exposed_ms, outage by outage: a load balancer notices each anew
     std::int64_t out_ms = 0;      ///< from the load balancer's letting go until it had the node back
     std::int64_t drain_ms = 0;    ///< until it had let go and no request was in flight
     std::int64_t restart_ms = 0;  ///< from the stop until the first healthy answer of what stayed

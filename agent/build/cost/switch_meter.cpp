@@ -31,6 +31,13 @@ std::vector<Spell> begun_by_the_stop(std::vector<Spell> spells, const std::optio
     return spells;
 }
 
+/// What the load balancer could send requests into: all of a spell, or what of it lies before and after the shelter.
+void add_exposed(SwitchCost& cost, Milliseconds outage) {
+    if (outage <= Milliseconds(0)) return;
+    cost.exposed_ms += outage.count();
+    cost.outages_ms.push_back(outage.count());
+}
+
 }  // namespace
 
 SwitchCost cost_of(const SwitchTimes& times, const std::vector<Spell>* dark) {
@@ -45,11 +52,17 @@ SwitchCost cost_of(const SwitchTimes& times, const std::vector<Spell>* dark) {
     if (dark != nullptr) {
         const auto spells = begun_by_the_stop(*dark, times.stop);
         cost.dark_ms = dark_in_all(spells).count();
-        cost.exposed_ms = cost.dark_ms;
-        if (times.acknowledged) cost.exposed_ms -= dark_within(spells, *times.acknowledged, sheltered_until).count();
+        for (const auto& spell : spells) {
+            if (times.acknowledged) {
+                add_exposed(cost, dark_within({spell}, Instant::min(), *times.acknowledged));
+                add_exposed(cost, dark_within({spell}, sheltered_until, Instant::max()));
+            } else {
+                add_exposed(cost, dark_in_all({spell}));
+            }
+        }
     } else {
         cost.dark_ms = cost.restart_ms;
-        cost.exposed_ms = times.acknowledged ? 0 : cost.dark_ms;
+        if (!times.acknowledged) add_exposed(cost, Milliseconds(cost.dark_ms));
     }
     return cost;
 }

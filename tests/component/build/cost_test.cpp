@@ -126,12 +126,14 @@ TEST_CASE("cost: dark counts as exposed unless the load balancer has let go and 
     CHECK(undrained.kind == SwitchCost::Kind::measured);
     CHECK(undrained.dark_ms == 1'600);
     CHECK(undrained.exposed_ms == 1'600);
+    CHECK(undrained.outages_ms == std::vector<std::int64_t>{600, 800, 200});
     CHECK(undrained.out_ms == 0);
     times.acknowledged = at(1'000);
     times.drained = at(1'050);
     const auto drained = cost_of(times, &dark);
     CHECK(drained.dark_ms == 1'600);
     CHECK(drained.exposed_ms == 500 + 100);
+    CHECK(drained.outages_ms == std::vector<std::int64_t>{500, 100});
     CHECK(drained.out_ms == 2'500);
     CHECK(drained.drain_ms == 1'050);
     CHECK(drained.restart_ms == 900);
@@ -166,6 +168,7 @@ TEST_CASE("cost: without a health check the app is taken to be dark while its st
     CHECK(cost.kind == SwitchCost::Kind::assumed);
     CHECK(cost.dark_ms == 1'300);
     CHECK(cost.exposed_ms == 1'300);
+    CHECK(cost.outages_ms == std::vector<std::int64_t>{1'300});
     times.acknowledged = at(50);
     CHECK(cost_of(times, nullptr).exposed_ms == 0);
 }

@@ -19,6 +19,7 @@ json::Value valid() {
     entry.build = 7;
     entry.dark_ms = 1'040;
     entry.exposed_ms = 1'000;
+    entry.outages_ms = {700, 300};
     entry.out_ms = 5'000;
     entry.drain_ms = 3'000;
     entry.restart_ms = 1'300;
@@ -41,6 +42,7 @@ TEST_CASE("peer ledger: a row arrives as it was sent") {
     CHECK(row.build == 7);
     CHECK(row.dark_ms == 1'040);
     CHECK(row.exposed_ms == 1'000);
+    CHECK(row.outages_ms == std::vector<std::int64_t>{700, 300});
     CHECK(row.out_ms == 5'000);
     CHECK(row.drain_ms == 3'000);
     CHECK(row.restart_ms == 1'300);
@@ -61,8 +63,17 @@ TEST_CASE("peer ledger: a row that makes no sense is refused") {
     refused("dark_ms", -1);
     refused("dark_ms", 400LL * 86'400'000);
     refused("exposed_ms", "many");
+    refused("outages_ms", {700, 301});
+    refused("outages_ms", {1'001, -1});
+    refused("outages_ms", 1'000);
     refused("build", 5'000'000'000);
     refused("cut", 5'000'000'000);
     refused("at_ms", 1e18);
     CHECK_NOTHROW(parse_exchange(json::dump(valid())));
+}
+
+TEST_CASE("peer ledger: an agent of before tells no outages apart") {
+    auto said = valid();
+    said["ledger"][0].erase("outages_ms");
+    CHECK(parse_exchange(json::dump(said)).ledger.at(0).outages_ms.empty());
 }

@@ -121,6 +121,24 @@ TEST_CASE("ledger: a load balancer's own checks end an exposure after (fall - 1)
     CHECK(expected_exposure_ms(100, Detection{2'000, 0, 1}) == Approx(97.5));
 }
 
+TEST_CASE("ledger: a load balancer notices each outage of a switch anew") {
+    // Checked every 2 s, down after 3 failures: noticed 4 to 6 s after the beginning, evenly spread. A release that was
+    // down for 5 s and the one before, put back, for another 3 s:
+    //   E[5 s] = 5 - (5 - 4)^2 / (2 * 2) = 4.75 s, E[3 s] = 3 s (never noticed); together 7.75 s.
+    // Of the sum, 8 s, the balancer would have borne E[8 s] = 4 + 2 / 2 = 5 s: too little by 2.75 s.
+    auto switched = row("web1", "R1", 8'000);
+    switched.outages_ms = {5'000, 3'000};
+    Assumptions assumptions;
+    CHECK(add_up({switched}, 0, day, 1, 1, assumptions).total.visible_ms == Approx(8'000));
+    assumptions.detection = Detection{2'000, 0, 3};
+    CHECK(add_up({switched}, 0, day, 1, 1, assumptions).total.visible_ms == Approx(7'750));
+    CHECK(add_up({switched}, 0, day, 5, 1, assumptions).total.visible_ms == Approx(1'550));
+    CHECK(add_up({switched}, 0, day, 1, 1, assumptions).rows.at(0).outages_ms == std::vector<std::int64_t>{5'000, 3'000});
+    // Not told apart: taken as one.
+    switched.outages_ms.clear();
+    CHECK(add_up({switched}, 0, day, 1, 1, assumptions).total.visible_ms == Approx(5'000));
+}
+
 TEST_CASE("ledger: retries save their share, and a balancer that prefers the dead node costs as many times more") {
     const std::vector<LedgerEntry> rows{row("web1", "R1", 1'000)};
     Assumptions assumptions;

@@ -228,6 +228,27 @@ TEST_CASE("database: opening again keeps identity and rows") {
     CHECK(store.flags.has(AppName("shop"), flag::disabled));
 }
 
+TEST_CASE("database: one of version 1 keeps its rows, whose outages were not told apart") {
+    const test::TempDir dir;
+    {
+        Store store(dir / "baton.db");
+        LedgerEntry entry;
+        entry.node = NodeName("web1");
+        entry.app = AppName("shop");
+        entry.exposed_ms = 1'040;
+        store.ledger.put(entry);
+        // As that version left it.
+        store.database.run("ALTER TABLE ledger DROP COLUMN outages");
+        store.database.run("PRAGMA user_version = 1");
+    }
+    Store store(dir / "baton.db");
+    CHECK(setting(store.database, "user_version") == std::to_string(migrations().size()));
+    const auto rows = store.ledger.list(AppName(), 0, 9);
+    REQUIRE(rows.size() == 1);
+    CHECK(rows[0].exposed_ms == 1'040);
+    CHECK(rows[0].outages_ms.empty());
+}
+
 TEST_CASE("database: a file that a newer program made is refused, untouched") {
     const test::TempDir dir;
     {

@@ -129,6 +129,29 @@ TEST_CASE("audit: newest first, and only the newest ten thousand are kept") {
     CHECK(store.audit.list(5, AppName("shop")).size() == 5);
 }
 
+TEST_CASE("ledger: outages are kept one by one, and those beyond the limit in the last") {
+    const test::TempDir dir;
+    Store store(dir / "baton.db");
+    LedgerEntry entry;
+    entry.node = NodeName("web1");
+    entry.app = AppName("shop");
+    entry.exposed_ms = 8'000;
+    entry.outages_ms = {5'000, 3'000};
+    store.ledger.put(entry);
+    CHECK(store.ledger.list(AppName(), 0, 9).at(0).outages_ms == std::vector<std::int64_t>{5'000, 3'000});
+    entry.exposed_ms = 0;
+    entry.outages_ms.clear();
+    store.ledger.put(entry);
+    CHECK(store.ledger.list(AppName(), 0, 9).at(0).outages_ms.empty());
+    entry.outages_ms.assign(most_outages + 5, 10);
+    entry.exposed_ms = 10 * static_cast<std::int64_t>(entry.outages_ms.size());
+    store.ledger.put(entry);
+    const auto kept = store.ledger.list(AppName(), 0, 9).at(0);
+    CHECK(kept.outages_ms.size() == most_outages);
+    CHECK(kept.outages_ms.back() == 60);
+    CHECK(outages_add_up(kept));
+}
+
 TEST_CASE("ledger: rows sum by node, app and day, and unknown figures count as rows only") {
     const test::TempDir dir;
     Store store(dir / "baton.db");
