@@ -293,7 +293,7 @@ Effects Machine::switched(Instant now, const Ticket& ticket, SwitchEnd end, cons
 Effects Machine::neighbours_done(Instant now, const Ticket& ticket, const NeighboursEnd& end) {
     return core_->neighbours_done(now, ticket, end);
 }
-bool Machine::goes_on(const wire::Target& target) const { return core_->goes_on(target); }
+GoesOn Machine::goes_on(const wire::Target& target) const { return core_->goes_on(target); }
 bool Machine::may_pass_over(const wire::Target& target, const NodeName& node, const std::set<NodeName>& besides) const {
     return core_->may_pass_over(target, node, besides);
 }

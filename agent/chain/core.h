@@ -92,7 +92,7 @@ class Core {
     Effects once_done(Instant now, const Ticket& ticket);
     Effects switched(Instant now, const Ticket& ticket, SwitchEnd end, const std::string& reason);
     Effects neighbours_done(Instant now, const Ticket& ticket, const NeighboursEnd& end);
-    [[nodiscard]] bool goes_on(const wire::Target& target) const;
+    [[nodiscard]] GoesOn goes_on(const wire::Target& target) const;
     [[nodiscard]] bool may_pass_over(const wire::Target& target, const NodeName& node,
                                      const std::set<NodeName>& besides) const;
     [[nodiscard]] std::optional<wire::Rollout> debt() const;

@@ -107,6 +107,13 @@ struct NeighboursEnd {
     std::set<NodeName> passed_over;  ///< out of reach: they are owed the rollout
 };
 
+/// Whether neighbours may be brought to a rollout.
+enum class GoesOn {
+    yes,
+    no,       ///< something newer has come, or it has failed
+    unclear,  ///< this agent was restarted: no majority has said yet that it still stands
+};
+
 /// What a person or program may order; `who` is recorded. Each is known fleet-wide, and survives restarts.
 struct Halt {
     wire::Target target;
@@ -218,7 +225,7 @@ class Machine {
     Effects switched(Instant now, const Ticket& ticket, SwitchEnd end, const std::string& reason);
     Effects neighbours_done(Instant now, const Ticket& ticket, const NeighboursEnd& end);
     /// May one more neighbour be brought to this rollout: is it still what everybody should go for?
-    [[nodiscard]] bool goes_on(const wire::Target& target) const;
+    [[nodiscard]] GoesOn goes_on(const wire::Target& target) const;
     /// May one more node that is out of reach be passed over in this rollout?
     /// `besides`: who was passed over in this very turn.
     [[nodiscard]] bool may_pass_over(const wire::Target& target, const NodeName& node,

@@ -206,6 +206,13 @@ void Core::refused() {
         give_up(why);
         return;
     }
+    if (d_.claim->stage == OutStage::neighbours) {
+        // Denied: by now this node knows what has become of the rollout, and the neighbours are told by goes_on().
+        revalidating_ = false;
+        const bool silence = s_.voters.size() - denied_by_.size() >= majority();
+        if (silence) revalidate();
+        return;
+    }
     revalidating_ = false;
     if (d_.claim->stage == OutStage::stuck) {
         next_ask_ = now_ + s_.timing.back_off_most;

@@ -108,6 +108,7 @@ void Core::end_revalidation() {
     const auto target = d_.claim->rollout.target();
     const auto* lead = leading();
     revalidating_ = false;
+    if (d_.claim->stage == OutStage::neighbours) return;
     if (d_.claim->stage == OutStage::stuck) {
         const auto* known = wanted();
         if (known && known->rollout.target() == target && !once_unclear(target)) begin_switch(true);
@@ -154,7 +155,10 @@ void Core::resume_after_restart() {
     }
     if (claim.stage == OutStage::neighbours) {
         if (!app_up_) actions_.emplace_back(BringUp{});  // the machine was booted; its release was proved before
+        // What was begun is followed at once; before another one goes out a majority says that the rollout still
+        // stands.
         bring_on_neighbours();
+        if (!claim.forced && rules_.revalidate) revalidate();
         return;
     }
     if (claim.stage != OutStage::switching) {
@@ -324,9 +328,10 @@ Effects Core::neighbours_done(Instant now, const Ticket& ticket, const Neighbour
     return finish();
 }
 
-bool Core::goes_on(const wire::Target& target) const {
+GoesOn Core::goes_on(const wire::Target& target) const {
     const auto* lead = leading();
-    return lead && lead->rollout.target() == target;
+    if (!lead || lead->rollout.target() != target) return GoesOn::no;
+    return revalidating_ ? GoesOn::unclear : GoesOn::yes;
 }
 
 bool Core::may_pass_over(const wire::Target& target, const NodeName& node, const std::set<NodeName>& besides) const {

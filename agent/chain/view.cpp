@@ -52,7 +52,12 @@ std::string Core::asking_text() const {
 
 std::string Core::out_text() const {
     const auto& claim = *d_.claim;
-    if (revalidating_) return "restarted in the middle of a switch: " + asking_text();
+    if (revalidating_) {
+        const bool switched = claim.stage == OutStage::neighbours;
+        return fmt::format("restarted {}: {}",
+                           switched ? "before its neighbours were through" : "in the middle of a switch",
+                           asking_text());
+    }
     switch (claim.stage) {
         case OutStage::switching: return fmt::format("the switch to {}", claim.rollout.key.id);
         case OutStage::restoring: return fmt::format("the previous release to be put back: {}", claim.reason);

@@ -463,7 +463,7 @@ void AppDriver::switched(const chain::Ticket& ticket, const wire::Rollout& rollo
 StewardEvents AppDriver::steward_events() {
     StewardEvents events;
     events.goes_on = [this](const wire::Target& target) {
-        bool goes_on = false;
+        auto goes_on = chain::GoesOn::no;
         context_.post_and_wait([&] { goes_on = machine_.goes_on(target); });
         return goes_on;
     };

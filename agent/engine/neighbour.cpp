@@ -27,6 +27,8 @@ constexpr auto look_every = 1s;
 constexpr unsigned looks_for_lost = 3;
 /// How long answers are borne with that a person would have to mend: a Jenkins that starts has odd moments.
 constexpr auto patience = 60s;
+/// For people.
+constexpr auto unclear = "a majority to say that the rollout still stands, since the agent before it was restarted";
 /// The job's parameters that carry the commit: jobs call it by one of these names.
 constexpr std::array<const char*, 5> commit_names{"COMMIT", "GIT_COMMIT", "SHA1", "REVISION", "sha1"};
 constexpr std::array<const char*, 2> branch_names{"BRANCH", "GIT_BRANCH"};
@@ -180,7 +182,13 @@ std::optional<Neighbour::End> Neighbour::trigger(const std::stop_token& stop) {
             const bool sent = state_.step == Step::asked;
             if (sent && adopt_lost_trigger(job)) return std::nullopt;
             if (!sent || ++lost_looks_ >= looks_for_lost) {
-                if (!context_.goes_on()) return End::given_up;
+                const auto goes_on = context_.goes_on();
+                if (goes_on == chain::GoesOn::no) return End::given_up;
+                if (goes_on == chain::GoesOn::unclear) {
+                    say(unclear);
+                    if (nap(stop) == Wait::stopped) return End::stopped;
+                    continue;
+                }
                 lost_looks_ = 0;
                 if (const auto end = send_trigger(job)) return *end;
                 if (state_.step == Step::queued) return std::nullopt;
@@ -202,7 +210,9 @@ std::optional<Neighbour::End> Neighbour::trigger(const std::stop_token& stop) {
 
 /// Nothing was ever sent to it: it is passed over like any node, when that is allowed.
 std::optional<Neighbour::End> Neighbour::out_of_reach(Milliseconds waited, std::string& wait) {
-    if (!context_.goes_on()) return End::given_up;
+    const auto goes_on = context_.goes_on();
+    if (goes_on == chain::GoesOn::no) return End::given_up;
+    if (goes_on == chain::GoesOn::unclear) return std::nullopt;
     if (!owed_ && waited < context_.app.rollout.handoff_timeout) return std::nullopt;
     if (!context_.may_pass_over()) {
         wait = fmt::format("it to be in reach: no more nodes may be passed over ({})", wait);

@@ -8,6 +8,7 @@
 #include <stop_token>
 #include <string>
 
+#include "agent/chain/machine.h"
 #include "agent/engine/parameter_seal.h"
 #include "agent/store/store.h"
 #include "common/clock.h"
@@ -51,8 +52,8 @@ struct NeighbourContext {
     store::Store& store;
     const Clock& clock;
     const ParameterSeal& seal;
-    std::function<bool()> goes_on;        ///< the rollout is still wanted
-    std::function<bool()> may_pass_over;  ///< it may be left behind, out of reach
+    std::function<chain::GoesOn()> goes_on;  ///< the rollout is still wanted
+    std::function<bool()> may_pass_over;     ///< it may be left behind, out of reach
     std::function<void(const wire::NodeProgress&)> progress;
 };
 

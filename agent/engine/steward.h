@@ -24,7 +24,7 @@ namespace baton::engine {
 
 /// What the steward asks and tells, on its own thread; each waits for the engine's thread.
 struct StewardEvents {
-    std::function<bool(const wire::Target&)> goes_on;  ///< is the rollout still what everybody should go for?
+    std::function<chain::GoesOn(const wire::Target&)> goes_on;  ///< is it still what everybody should go for?
     std::function<bool(const wire::Target&, const NodeName&, const std::set<NodeName>& besides)> may_pass_over;
     std::function<void(const wire::NodeProgress&)> progress;
     std::function<void(const chain::Ticket&, const chain::NeighboursEnd&)> done;

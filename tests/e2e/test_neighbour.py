@@ -216,6 +216,24 @@ class NeighbourTest(ChainCase):
         self.assertEqual([build.parameters["COMMIT"] for build in jenkins.builds], [chain.first, second])
         self.assertEqual(len(jenkins.triggers()), 2)
 
+    def test_a_steward_that_comes_back_to_a_halted_rollout_triggers_nothing(self):
+        jenkins = self.jenkins()
+        chain = self.behind_web1(jenkins, handoff_timeout="30s")
+        jenkins.stop()
+        commit = chain.commit("Halted while its carrier was away")
+        self.trigger(chain)
+        wait_until(lambda: self.waits(chain, "old1", "web2"), 30, "web1 waits for old1")
+        chain["web1"].kill()
+        chain.fleet.command("halt", "mini", "--reason", "prices wrong", agent=chain["web2"])
+        jenkins.start()
+        chain["web1"].start()
+        # It lets go of its permit: a newer commit gets everywhere, this one never to old1.
+        chain.wait_for(commit, "halted")
+        newer = chain.commit("Prices right")
+        self.trigger(chain)
+        chain.wait_for(newer, "succeeded", seen_by="web3")
+        self.assertEqual([build.parameters["COMMIT"] for build in jenkins.builds], [chain.first, newer])
+
     def test_an_agent_of_another_chain_is_a_jenkins_too_and_what_comes_round_is_refused(self):
         chain = self.chain(deployed=False, poll=False, neighbours=(
             '    - {{name: old1, jenkins: {{url: "http://{network}.10:7070", job: "${{APP}}", user: demo, '
@@ -246,6 +264,10 @@ class NeighbourTest(ChainCase):
         self.assertRegex(headers["Location"], r"/queue/item/\d+/$")
 
     # --- help ---
+
+    @staticmethod
+    def waits(chain, node, seen_by):
+        return chain.node_row(node, seen_by)["waits_for"]
 
     @staticmethod
     def row_in_stage(chain, node, stage, seen_by):

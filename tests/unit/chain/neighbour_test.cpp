@@ -120,10 +120,10 @@ TEST_CASE("chain: neighbours that were not gone through with leave the lane free
     bus.start_all();
     const auto first = bus.offer(web1, 'a');
     bus.run(seconds(20));
-    CHECK(bus.machine(web1).goes_on(first));
+    CHECK(bus.machine(web1).goes_on(first) == GoesOn::yes);
     bus.offer(web2, 'b');
     bus.run(seconds(5));
-    CHECK_FALSE(bus.machine(web1).goes_on(first));
+    CHECK(bus.machine(web1).goes_on(first) == GoesOn::no);
     bus.neighbours_hang = false;
     const auto ticket = bus.disk(web1).claim->ticket;
     bus.feed(web1, [&](Machine& m) { return m.neighbours_done(bus.now, ticket, {Outcome::given_up, "", {}}); });
@@ -132,4 +132,54 @@ TEST_CASE("chain: neighbours that were not gone through with leave the lane free
     CHECK(bus.running() == Strings{"b", "b", "b"});
     CHECK(bus.brought_on == Strings{"web1:a", "web1:b"});
     CHECK(bus.most_out == 1);
+}
+
+TEST_CASE("chain: a steward that was restarted brings on nobody else before a majority says that the rollout stands") {
+    auto bus = with_steward();
+    bus.neighbours_hang = true;
+    bus.start_all();
+    const auto target = bus.offer(web1, 'a');
+    bus.run(seconds(20));
+    CHECK(bus.machine(web1).goes_on(target) == GoesOn::yes);
+    bus.kill(web1);
+    bus.run(seconds(20));
+    bus.cut = {web2, web3};
+    bus.start(web1);
+    // What was begun is followed, however long nobody is heard.
+    CHECK(bus.brought_on.size() == 2);
+    bus.run(bus.settings.timing.revalidate_for * 3);
+    CHECK(bus.machine(web1).goes_on(target) == GoesOn::unclear);
+    CHECK(bus.view(web1).waits_for.find("restarted before its neighbours were through") != std::string::npos);
+    CHECK(bus.restores.empty());
+    CHECK(bus.disk(web2).grants.size() == 1);
+    bus.cut.clear();
+    bus.run(seconds(20));
+    CHECK(bus.machine(web1).goes_on(target) == GoesOn::yes);
+    CHECK(bus.brought_on.size() == 2);
+    bus.feed(web1, [&](Machine& m) { return m.neighbours_done(bus.now, bus.disk(web1).claim->ticket, {}); });
+    bus.run(seconds(30));
+    CHECK(bus.running() == Strings{"a", "a", "a"});
+}
+
+TEST_CASE("chain: a steward that was restarted learns that the rollout was halted meanwhile, and keeps what it has") {
+    auto bus = with_steward();
+    bus.neighbours_hang = true;
+    bus.start_all();
+    const auto target = bus.offer(web1, 'a');
+    bus.run(seconds(20));
+    bus.kill(web1);
+    bus.order(web2, Halt{target, "looks wrong"});
+    bus.run(seconds(20));
+    bus.start(web1);
+    CHECK(bus.machine(web1).goes_on(target) == GoesOn::unclear);
+    bus.run(seconds(2));
+    CHECK(bus.machine(web1).goes_on(target) == GoesOn::no);
+    CHECK(bus.restores.empty());
+    CHECK(bus.disk(web1).claim->stage == OutStage::neighbours);  // one may be out: the lane is kept
+    bus.feed(web1, [&](Machine& m) {
+        return m.neighbours_done(bus.now, bus.disk(web1).claim->ticket, {Outcome::given_up, "", {}});
+    });
+    bus.run(seconds(30));
+    CHECK(bus.disk(web2).grants.empty());
+    CHECK(bus.running() == Strings{"a", "-", "-"});
 }
