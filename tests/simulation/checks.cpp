@@ -18,6 +18,14 @@ void World::check_out() {
         ++out;
         who += fmt::format(" {}", host.name);
     }
+    for (const auto& neighbour : neighbours_) {
+        // While it is brought on, its steward serves.
+        const auto& steward = hosts_[neighbour.steward];
+        if (!neighbour.building || neighbour.forced || forgotten_.contains(steward.name)) continue;
+        ++out;
+        who += fmt::format(" {}", neighbour.name);
+        if (steward.out) violation(fmt::format("I1: {} is out while {} is", steward.name, neighbour.name));
+    }
     outcome_.most_out = std::max(outcome_.most_out, out);
     if (out > s_.lanes) violation(fmt::format("I1: {} nodes out of service with {} lanes:{}", out, s_.lanes, who));
 }
@@ -35,6 +43,22 @@ void World::check_switch(const Host& host, const chain::Switch& action) {
     check_failed(host, action, requested);
     check_taken_back(host, action, requested);
     check_once(host, action);
+}
+
+/// A neighbour goes out in the lane of its steward, which runs the rollout and is asked as any node that switches.
+void World::check_trigger(const Host& host, const chain::Ticket& ticket, const wire::Rollout& rollout) {
+    chain::Switch action;
+    action.ticket = ticket;
+    action.rollout = rollout;
+    const auto asked = host.asked_at.find(ticket);
+    const auto requested = asked == host.asked_at.end() ? now_ : std::max(asked->second, host.restarted_ms);
+    if (!host.disk.claim || host.disk.claim->ticket != ticket || host.disk.phase != chain::Phase::out) {
+        violation(fmt::format("I1: {} triggers a neighbour without a permit", host.name));
+        return;
+    }
+    check_older(host, action, requested);
+    check_failed(host, action, requested);
+    check_taken_back(host, action, requested);
 }
 
 /// I3: never an older one than the node runs or knows of, or than a majority knew of when it asked.
@@ -156,7 +180,8 @@ void World::note_known(const Host& host) {
 void World::note_failures(const Host& host) {
     for (const auto& [key, failure] : host.disk.failed) {
         const wire::Target target{key, failure.attempt};
-        if (failing_.contains({target, host.index})) switch_failed_at_.try_emplace(target, now_);
+        const std::pair which{target, host.index};
+        if (failing_.contains(which) || neighbour_failed_.contains(which)) switch_failed_at_.try_emplace(target, now_);
         if (majority_failed_at_.contains(target)) continue;
         const auto recorded = [&](const Host& other) {
             const auto it = other.disk.failed.find(key);
@@ -192,6 +217,23 @@ wire::RolloutKey World::newest_good() const {
         if (!supersede || it == fates.rbegin() || fate.proven || fate.attempt > 1) return it->first;
     }
     return {};
+}
+
+/// What a node runs that failed elsewhere, or that was superseded before it had succeeded, its neighbours need not
+/// have.
+std::string World::neighbours_not_converged(const Host& host, const wire::RolloutKey& good) const {
+    for (const auto which : host.neighbours) {
+        const auto& neighbour = neighbours_[which];
+        if (neighbour.building) return fmt::format("I4: {} still builds", neighbour.name);
+        if (good.empty() || !host.disk.current || host.disk.current->key != good) continue;
+        if (neighbour.runs != host.disk.current->commit) {
+            return fmt::format("I4: {} runs {} and not {} as {} does; that waits for: {}", neighbour.name,
+                               neighbour.runs, host.disk.current->commit, host.name,
+                               host.machine->view(instant()).waits_for);
+        }
+        if (host.disk.owed == good) return fmt::format("I4: {} still owes {}", host.name, good.id);
+    }
+    return "";
 }
 
 /// Empty when every live node runs the newest good rollout, is in service, and nothing is held or under way.
@@ -235,6 +277,7 @@ std::string World::not_converged() const {
             return fmt::format("I4: {} does not know that {} is proven", host.name, good.id);
         }
         if (host.out || !host.up) return fmt::format("I4: {} is out of service", host.name);
+        if (auto missing = neighbours_not_converged(host, good); !missing.empty()) return missing;
         if (!disk.grants.empty()) {
             const auto& grant = disk.grants.front();
             return fmt::format("I5: {} still grants lane {} to {} (ticket {})", host.name, grant.lane, grant.node,

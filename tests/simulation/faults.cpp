@@ -78,6 +78,8 @@ void World::wipe(Host& host) {
     host.release.reset();  // the app goes on, but nobody knows what it is
     host.before.reset();
     host.asked_at.clear();
+    host.neighbour_notes.clear();
+    for (const auto which : host.neighbours) neighbours_[which].triggered.clear();
     majority_failed_at_.clear();  // what it had recorded no longer counts
     majority_known_at_.clear();
     majority_bad_at_.clear();
@@ -91,7 +93,8 @@ void World::wipe(Host& host) {
 
 void World::ambush(Ambush what) {
     if (calm_) return;
-    const auto holder = std::ranges::find_if(hosts_, [](const Host& host) { return host.out && host.machine; });
+    const auto holder = std::ranges::find_if(
+        hosts_, [&](const Host& host) { return (host.out || !neighbours_rest(host)) && host.machine; });
     if (holder == hosts_.end() || holder->disk.phase != chain::Phase::out) {
         after(ambush_looks_again_ms, [this, what] { ambush(what); });
         return;
@@ -150,6 +153,7 @@ void World::end_faults() {
     calm_ = true;
     std::ranges::fill(side_, 0);
     cut_links_.clear();
+    for (auto& neighbour : neighbours_) neighbour.away_until = -1;
     for (auto& host : hosts_) {
         host.away_until = -1;
         start_agent(host);

@@ -26,6 +26,7 @@ void World::start_agent(Host& host) {
     if (!s_.voters.empty()) settings.voters = s_.voters;
     settings.policy = s_.policy;
     settings.lanes = s_.lanes;
+    settings.neighbours = !host.neighbours.empty();
     settings.config_hash = "c";
     settings.timing = s_.timing;
     settings.wall_ms = [this, index = host.index] { return 1'700'000'000'000 + now_ + hosts_[index].clock_offset; };
@@ -51,6 +52,7 @@ void World::input(Host& host, const std::function<chain::Effects(chain::Machine&
     if (!host.machine) return;
     apply(host, give(*host.machine));
     schedule_tick(host);
+    watch_debt(host);
 }
 
 void World::apply(Host& host, chain::Effects effects) {
@@ -122,6 +124,8 @@ void World::perform(Host& host, const chain::Action& action) {
         host.up = false;
         check_out();
         restore(host, back->ticket, back->rollout, false, back->reason);
+    } else if (const auto* more = std::get_if<chain::Neighbours>(&action)) {
+        bring_on(host, *more);
     } else if (std::holds_alternative<chain::BringUp>(action)) {
         trace("{} brings its app up", host.name);
         later(host, chance_.between(200, 1'200), [this, index = host.index] { bring_up(hosts_[index]); });
@@ -292,6 +296,9 @@ void World::bring_up(Host& host) {
         host.up = true;
         host.out = false;
         trace("{}'s app is up", host.name);
+        input(host, [&](chain::Machine& machine) { return machine.health(instant(), true); });
+    } else if (host.disk.claim->stage == chain::OutStage::neighbours) {
+        host.up = true;  // it serves while its neighbours are brought on
         input(host, [&](chain::Machine& machine) { return machine.health(instant(), true); });
     } else if (host.disk.claim->stage == chain::OutStage::stuck) {
         host.up = true;  // answers, but nobody has proved it yet

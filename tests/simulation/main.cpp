@@ -71,6 +71,9 @@ int simulate(const Request& request) {
         total.crashes += outcome.counts.crashes;
         total.messages += outcome.counts.messages;
         total.handoffs += outcome.counts.handoffs;
+        total.triggers += outcome.counts.triggers;
+        total.passed_over += outcome.counts.passed_over;
+        total.debts += outcome.counts.debts;
         if (outcome.converged_ms >= 0) converged.emplace_back(outcome.converged_ms, seed);
         if (outcome.violations.empty()) continue;
         ++kinds[outcome.violations.front().substr(0, outcome.violations.front().find(':'))];
@@ -82,6 +85,8 @@ int simulate(const Request& request) {
     }
     print_times("histories that supersede", superseding);
     print_times("histories with a queue", queueing);
+    fmt::print("neighbours without an agent: triggered {} times, passed over {} times, seen to answer later {} times\n",
+               total.triggers, total.passed_over, total.debts);
     std::vector<std::string> broken;
     for (const auto& [kind, count] : kinds) broken.push_back(fmt::format("{} by {}", kind, count));
     if (!broken.empty()) fmt::print("broken: {}\n", join(broken, ", "));

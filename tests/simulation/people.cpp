@@ -15,6 +15,7 @@ constexpr std::int64_t people_look_again_ms = 700;
 }  // namespace
 
 void World::arrange() {
+    arrange_neighbours();
     for (auto& host : hosts_) {
         if (s_.clock_jumps) host.clock_offset = chance_.between(-3'600'000, 3'600'000);
         start_agent(host);
@@ -144,8 +145,8 @@ void World::accept_until_done(std::size_t index) {
         wipe(wiped);
         return;
     }
-    // A person looks before he says so: the agent runs, the app is in service.
-    if (host && wiped.machine && wiped.up && !wiped.out) {
+    // A person looks before he says so: the agent runs, the app is in service, and no Jenkins behind it builds.
+    if (host && wiped.machine && wiped.up && !wiped.out && neighbours_rest(wiped)) {
         trace("ann says on {}: accept {}", host->name, wiped.name);
         order(*host, chain::Accept{wiped.name});
     }
@@ -216,6 +217,7 @@ void World::force() {
     auto* host = some_live_host();
     if (!host || !host->member || host->disk.known.empty()) return;
     if (std::ranges::any_of(hosts_, [](const Host& other) { return other.out; })) return;
+    if (std::ranges::any_of(neighbours_, &Neighbour::building)) return;
     const auto& rollout = host->disk.known.rbegin()->second.rollout;
     if (commit_of(rollout).once_steps) return;
     trace("ann forces {} on {}", rollout.key.id, host->name);

@@ -206,6 +206,26 @@ void draw_faults(Chance& chance, Scenario& s) {
         s.retries_ms.push_back(chance.between(1'500, s.chaos_ms + 4'000));
 }
 
+/// Some members have one or two machines behind them that are still a Jenkins; those come and go, and now and then a
+/// commit is not to the taste of one of them.
+void add_neighbours(Chance& chance, Scenario& s) {
+    s.neighbour_ms = chance.between(500, 4'000);
+    const double share = 0.2 + chance.share() * 0.6;
+    for (std::size_t steward = 0; steward < s.members.size(); ++steward) {
+        if (!chance.happens(share)) continue;
+        for (std::size_t i = 1 + chance.below_or(1); i > 0; --i) {
+            s.neighbours.push_back({NodeName(fmt::format("old{}", s.neighbours.size() + 1)), steward});
+        }
+    }
+    for (std::size_t which = 0; which < s.neighbours.size(); ++which) {
+        for (std::size_t i = chance.below_or(3); i > 0; --i) {
+            s.outages.push_back({chance.between(0, s.chaos_ms * 2 / 3), chance.between(1'000, 20'000), which});
+        }
+        auto& commit = s.commits[chance.below_or(s.commits.size() - 1)];
+        if (chance.happens(0.1)) commit.fails_on.insert(s.neighbours[which].name);
+    }
+}
+
 }  // namespace
 
 const std::vector<std::string>& rare_rules() {
@@ -239,6 +259,8 @@ Scenario draw_scenario(std::uint64_t seed) {
     Chance more(seed * 0xD6E8FEB86659FD93ULL + 0x2545F4914F6CDD1DULL);
     if (!ambushes && members >= 5 && more.happens(0.35)) make_contest(more, s);
     if (ambushes && more.happens(0.3)) make_wipes(more, s);
+    Chance others(seed * 0xA24BAED4963EE407ULL + 0x9FB21C651E98DF25ULL);
+    if (others.happens(0.4)) add_neighbours(others, s);
     return s;
 }
 

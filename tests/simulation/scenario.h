@@ -63,6 +63,17 @@ struct Trouble {
     std::size_t node = 0;
 };
 
+/// A machine of the chain that is still a Jenkins; the member before it brings it on.
+struct NeighbourToBe {
+    NodeName name;
+    std::size_t steward = 0;
+};
+struct Outage {
+    std::int64_t at_ms = 0;
+    std::int64_t for_ms = 0;
+    std::size_t neighbour = 0;
+};
+
 struct Scenario {
     std::uint64_t seed = 0;
     std::vector<NodeName> members;
@@ -94,6 +105,9 @@ struct Scenario {
     std::vector<std::pair<std::int64_t, Ambush>> ambushes;
     bool lonely_wipes = false;  ///< a wiped granter does not reach those who know of the permit, for a while
     std::vector<Trouble> troubles;
+    std::vector<NeighbourToBe> neighbours;
+    std::vector<Outage> outages;
+    std::int64_t neighbour_ms = 2'000;  ///< a build of theirs takes at most this
     std::vector<std::int64_t> freezes_ms;
     std::vector<std::int64_t> halts_ms;
     std::vector<std::int64_t> retries_ms;

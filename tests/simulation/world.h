@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -22,6 +23,9 @@ struct Counts {
     std::uint64_t crashes = 0;
     std::uint64_t messages = 0;
     std::uint64_t handoffs = 0;
+    std::uint64_t triggers = 0;     ///< of neighbours
+    std::uint64_t passed_over = 0;  ///< neighbours, each time
+    std::uint64_t debts = 0;        ///< … that were seen to answer later
 };
 
 struct Outcome {
@@ -29,6 +33,38 @@ struct Outcome {
     std::vector<std::string> violations;  ///< empty: the history was fine; else the first few
     std::int64_t converged_ms = -1;       ///< simulated time from the end of the faults
     unsigned most_out = 0;
+};
+
+/// How far a steward has come with a neighbour and a rollout, as its store has it.
+enum class NeighbourStep { none, asked, done, failed, passed_over };
+struct NeighbourNote {
+    wire::Target target;
+    CommitId commit;
+    NeighbourStep step = NeighbourStep::none;
+};
+
+/// A machine that is still a Jenkins.
+struct Neighbour {
+    NodeName name;
+    std::size_t steward = 0;
+    std::int64_t away_until = -1;
+    bool building = false;  ///< and out of service: the first of the queue
+    bool forced = false;    ///< … by a person's order, without a majority
+    std::deque<std::pair<std::uint64_t, wire::Rollout>> queue;
+    std::map<wire::Target, std::uint64_t> triggered;  ///< by the steward's present database; which build
+    std::map<std::uint64_t, bool> ended;              ///< well?
+    CommitId runs;
+};
+
+/// One bringing on of a rollout to the neighbours of a host, by one run of its agent.
+struct Bringing {
+    chain::Ticket ticket;
+    wire::Rollout rollout;
+    std::set<NodeName> passed_over;
+    std::size_t at = 0;  ///< whose turn it is
+    std::int64_t since = 0;
+    NeighbourStep step = NeighbourStep::none;
+    bool owed = false;  ///< it was passed over in this rollout before
 };
 
 /// One node: its machine while the agent lives, its disk, and the truth about its app.
@@ -54,6 +90,9 @@ struct Host {
     std::int64_t away_until = -1;     ///< the agent does not come back before
     std::int64_t trouble_until = -1;  ///< every build fails here
     bool forced = false;              ///< out by a person's order, without a majority
+    std::vector<std::size_t> neighbours;
+    std::map<std::size_t, NeighbourNote> neighbour_notes;  ///< on its disk
+    std::uint64_t watches_debt = 0;                        ///< the run that does
 };
 
 class World {
@@ -109,6 +148,20 @@ class World {
     void bring_up(Host& host);
     [[nodiscard]] const Commit& commit_of(const wire::Rollout& rollout) const;
 
+    // --- neighbours.cpp ---
+    void arrange_neighbours();
+    void bring_on(Host& host, const chain::Neighbours& action);
+    void come_to_neighbour(Host& host, Bringing& job);
+    void note_neighbour(Host& host, Bringing& job, NeighbourStep step);
+    void bring_on_next(Host& host, const std::shared_ptr<Bringing>& job);
+    void end_bringing(Host& host, const Bringing& job, chain::NeighboursEnd::Outcome outcome);
+    void trigger(Host& host, Neighbour& neighbour, Bringing& job);
+    void follow(Host& host, Neighbour& neighbour, Bringing& job);
+    void start_neighbour(Host& host, Neighbour& neighbour, const Bringing& job);
+    void build_on_neighbour(std::size_t which);
+    void watch_debt(Host& host);
+    [[nodiscard]] bool neighbours_rest(const Host& host) const;
+
     // --- faults.cpp ---
     void arrange_faults();
     void kill_for_good(Host& host);
@@ -140,6 +193,8 @@ class World {
     // --- checks.cpp: invariants ---
     void check_out();
     void check_switch(const Host& host, const chain::Switch& action);
+    void check_trigger(const Host& host, const chain::Ticket& ticket, const wire::Rollout& rollout);
+    [[nodiscard]] std::string neighbours_not_converged(const Host& host, const wire::RolloutKey& good) const;
     void note_failures(const Host& host);
     void note_known(const Host& host);
     void check_older(const Host& host, const chain::Switch& action, std::int64_t requested);
@@ -159,6 +214,8 @@ class World {
     std::uint64_t order_ = 0;
     std::vector<Event> events_;
     std::vector<Host> hosts_;
+    std::vector<Neighbour> neighbours_;
+    std::uint64_t builds_ = 0;  ///< of neighbours
     std::map<NodeName, std::size_t> index_;
     std::vector<int> side_;  ///< partition: who is on which side
     std::set<std::pair<std::size_t, std::size_t>> cut_links_;
@@ -166,8 +223,9 @@ class World {
     bool quiet_ = false;  ///< converged: nothing may happen any more
     std::set<NodeName> forgotten_;
     std::set<NodeName> forgotten_done_;
-    std::set<std::pair<wire::Target, std::size_t>> failing_;  ///< whose switch failed where, recorded or not
-    std::map<wire::Target, std::int64_t> switch_failed_at_;   ///< first recorded anywhere
+    std::set<std::pair<wire::Target, std::size_t>> failing_;           ///< whose switch failed where, recorded or not
+    std::set<std::pair<wire::Target, std::size_t>> neighbour_failed_;  ///< whose neighbour turned it down
+    std::map<wire::Target, std::int64_t> switch_failed_at_;            ///< first recorded anywhere
     std::map<wire::Target, std::int64_t> majority_failed_at_;
     std::map<wire::RolloutKey, std::int64_t> majority_known_at_;
     std::map<std::pair<CommitId, wire::RolloutKey>, std::int64_t> majority_bad_at_;  ///< by which rollout
