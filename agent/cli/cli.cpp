@@ -9,8 +9,10 @@
 
 #include "agent/cli/commands.h"
 #include "agent/cli/output.h"
+#include "common/clock.h"
 #include "common/error.h"
 #include "common/text.h"
+#include "common/time_text.h"
 #include "common/types.h"
 
 namespace baton::cli {
@@ -59,6 +61,7 @@ struct Chosen {
     OrderOptions order;
     std::string order_node;
     std::string duration;
+    std::string until;
     std::function<int()> run;
 };
 
@@ -78,6 +81,19 @@ const CLI::Validator& duration_check() {
         [](std::string& text) {
             if (parse_duration(text)) return std::string();
             return fmt::format("'{}' is not a duration (write 10m, 90s, 1h30m)", escape_control(first_line(text)));
+        },
+        "");
+    return check;
+}
+
+/// In the future, since it ends something.
+const CLI::Validator& time_check() {
+    static const CLI::Validator check(
+        [](std::string& text) {
+            const auto time = parse_iso8601(text);
+            const auto shown = escape_control(first_line(text));
+            if (!time) return fmt::format("'{}' is not a time (write 2026-12-24 or 2026-12-24T18:00, in UTC)", shown);
+            return *time > SystemClock().wall() ? std::string() : fmt::format("{} is past", shown);
         },
         "");
     return check;
@@ -362,11 +378,16 @@ void add_orders(CLI::App& root, Chosen& chosen) {
         auto* reason = made->add_option("--reason", chosen.order.reason, "why, for the others; kept in the audit");
         if (verb == "freeze") {
             reason->required();
-            made->add_option("--for", chosen.duration, "how long; without it until unfreeze")->check(duration_check());
+            auto* lasting = made->add_option("--for", chosen.duration, "how long; without it until unfreeze");
+            lasting->check(duration_check());
+            made->add_option("--until", chosen.until, "till then (UTC), such as 2026-12-27 or 2026-12-24T18:00")
+                ->check(time_check())
+                ->excludes(lasting);
         }
         made->callback([&chosen, verb] {
             chosen.run = [&chosen, verb] {
                 chosen.order.lasting = parse_duration(chosen.duration).value_or(Milliseconds{0});
+                chosen.order.until = parse_iso8601(chosen.until);
                 return order(chosen.connection, verb, chosen.order);
             };
         });

@@ -99,7 +99,8 @@ struct OrderOptions {
     std::string reason;
     std::string commit;
     std::string rollout;      ///< empty: the one that status shows
-    Milliseconds lasting{0};  ///< freeze: 0 is until unfrozen
+    Milliseconds lasting{0};        ///< freeze: how long; 0: as `until` says
+    std::optional<WallTime> until;  ///< freeze: nothing is until unfrozen
 };
 [[nodiscard]] int order(const Connection& connection, const std::string& verb, const OrderOptions& options);
 /// An order about a node: forget, accept.

@@ -198,6 +198,7 @@ int order(const Connection& connection, const std::string& verb, const OrderOpti
     if (!options.commit.empty()) body["commit"] = options.commit;
     if (!options.rollout.empty()) body["rollout"] = options.rollout;
     if (options.lasting.count() > 0) body["until_ms"] = to_epoch_ms(SystemClock().wall() + options.lasting);
+    if (options.until) body["until_ms"] = to_epoch_ms(*options.until);
     return report(agent.post(app_target(options.app, verb), body));
 }
 

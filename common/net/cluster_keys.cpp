@@ -4,9 +4,6 @@
 
 #include <sys/stat.h>
 
-#include <Poco/DateTimeFormat.h>
-#include <Poco/DateTimeParser.h>
-#include <Poco/Exception.h>
 #include <algorithm>
 #include <fmt/format.h>
 
@@ -15,6 +12,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/text.h"
+#include "common/time_text.h"
 
 namespace baton::net {
 
@@ -30,16 +28,9 @@ std::string time_text(WallTime time) {
 }
 
 std::optional<WallTime> parse_time_text(const std::string& text) {
-    try {
-        int zone = 0;
-        const Poco::DateTime parsed = Poco::DateTimeParser::parse(Poco::DateTimeFormat::ISO8601_FORMAT, text, zone);
-        const WallTime time = from_epoch_ms(parsed.timestamp().epochMicroseconds() / 1000);
-        // Only what is written as we write it: Poco forgives a lot.
-        if (time_text(time) == text) return time;
-    } catch (const Poco::Exception&) {
-        return std::nullopt;
-    }
-    return std::nullopt;
+    const auto time = parse_iso8601(text);
+    // Only what is written as we write it.
+    return time && time_text(*time) == text ? time : std::nullopt;
 }
 
 std::vector<std::string> words_of(std::string_view line) {

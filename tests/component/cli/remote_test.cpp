@@ -223,6 +223,23 @@ TEST_CASE("cli: orders go to their place with what was said, and the agent's sen
     CHECK(freeze.at("until_ms").get<std::int64_t>() > 1'700'000'000'000);
 }
 
+TEST_CASE("cli: a freeze ends after a time or at a time, not at both and not in the past") {
+    const FakeAgent agent;
+    const std::vector<std::string> freeze{"freeze", "shop", "--reason", "sale", "--agent", agent.url()};
+    const auto with = [&](const std::vector<std::string>& more) {
+        auto words = freeze;
+        words.insert(words.end(), more.begin(), more.end());
+        return baton_cli(words);
+    };
+    REQUIRE(with({"--until", "2099-01-02T06:00"}).status == 0);
+    const auto body = json::parse(agent.requests().back().at("body").get<std::string>());
+    CHECK(body.at("until_ms").get<std::int64_t>() == 4'071'016'800'000);
+    CHECK(with({"--until", "2001-01-02"}).status == 2);
+    CHECK_THAT(with({"--until", "2001-01-02"}).err, Contains("is past"));
+    CHECK_THAT(with({"--until", "tomorrow"}).err, Contains("'tomorrow' is not a time"));
+    CHECK(with({"--until", "2099-01-02", "--for", "2d"}).status == 2);
+}
+
 TEST_CASE("cli: the agent's errors keep their words and become exit statuses") {
     const FakeAgent agent;
     const auto conflict = baton_cli({"promote", "shop", "--agent", agent.url()});

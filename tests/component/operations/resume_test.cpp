@@ -152,7 +152,8 @@ TEST_CASE("orders: a rollout can be named, and one that is not known here is ref
     node.hear({node.known()}, {});
     const operations::Caller ann{"ann", "::1", "too early"};
     const RolloutId other("01HYYYYYYYYYYYYYYYYYYYYYYY");
-    CHECK_THROWS_WITH(node.operations->halt(shop, other, ann), Catch::Contains("no rollout 01HYYYYYYYYYYYYYYYYYYYYYYY"));
+    CHECK_THROWS_WITH(node.operations->halt(shop, other, ann),
+                      Catch::Contains("no rollout 01HYYYYYYYYYYYYYYYYYYYYYYY"));
     CHECK_THROWS_WITH(node.operations->promote(shop, other, ann), Catch::Contains("baton history shop"));
     CHECK_THROWS_WITH(node.operations->resume(shop, other, ann), Catch::Contains("no rollout"));
     const auto& id = node.rollout.key.id;

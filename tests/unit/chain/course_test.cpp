@@ -108,7 +108,8 @@ TEST_CASE("chain: what waits in a queue can be halted by name, and retried befor
         const auto limit = bus.now + seconds(50);
         bus.run(seconds(50));
         CHECK(bus.now <= limit + seconds(1));
-        CHECK(bus.switches == Strings{"web1:a", "web2:a", "web3:a", "web3:b", "web1:b", "web2:b", "web3:c", "web1:c", "web2:c"});
+        CHECK(bus.switches ==
+              Strings{"web1:a", "web2:a", "web3:a", "web3:b", "web1:b", "web2:b", "web3:c", "web1:c", "web2:c"});
     }
     SECTION("not retried, it is left out") {
         bus.run(seconds(50));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Small work on text: every rule with a case on each side of it.
 #include "common/text.h"
+#include "common/time_text.h"
 
 #include <catch2/catch.hpp>
 
@@ -73,6 +74,19 @@ TEST_CASE("text: hexadecimal goes both ways and refuses the rest") {
 }
 
 TEST_CASE("text: times are printed for machines and for people") {
+    const auto read = [](std::string_view text) {
+        const auto time = parse_iso8601(text);
+        return time ? to_iso8601(*time) : "none";
+    };
+    CHECK(read("2026-11-23T12:45:09.123Z") == "2026-11-23T12:45:09.123Z");
+    CHECK(read("2026-11-23 12:45:09") == "2026-11-23T12:45:09.000Z");
+    CHECK(read("2028-02-29T12:45") == "2028-02-29T12:45:00.000Z");
+    CHECK(read("2026-11-23") == "2026-11-23T00:00:00.000Z");
+    for (const auto* wrong : {"", "Z", "2026-02-29", "2026-13-01", "2026-11-23T24:01", "2026-11-23T12:60", "26-11-23",
+                              "2026-11-23T12", "2026-11-23T12:45+01:00", "2026/11/23", "2026-1-23T", "tomorrow!!"}) {
+        INFO(wrong);
+        CHECK(read(wrong) == "none");
+    }
     CHECK(to_iso8601(from_epoch_ms(1'795'437'909'123)) == "2026-11-23T12:45:09.123Z");
     CHECK(human_duration(4min + 10s) == "4m10s");
     CHECK(human_duration(3s + 900ms) == "3s");
