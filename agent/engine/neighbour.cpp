@@ -80,6 +80,11 @@ NeighbourState parse_neighbour_state(const json::Value& value) {
     return state;
 }
 
+bool is_begun(const NeighbourState& state) {
+    using Step = NeighbourState::Step;
+    return state.step == Step::asked || state.step == Step::queued || state.step == Step::building;
+}
+
 std::optional<NeighbourState> stored_neighbour(const store::Store& store, const AppName& app, const NodeName& node) {
     const auto text = store.flags.get(app, key_of(node));
     if (!text) return std::nullopt;

@@ -102,6 +102,8 @@ class Neighbour {
 /// The row that every agent shows for the neighbour.
 [[nodiscard]] wire::NodeProgress progress_of(const NeighbourState& state, const NodeName& node,
                                              const std::string& waits_for, const Clock& clock);
+/// It may be building: it is followed to its end before another one is begun.
+[[nodiscard]] bool is_begun(const NeighbourState& state);
 /// What the store knows of a neighbour; none when nothing was ever asked of it.
 [[nodiscard]] std::optional<NeighbourState> stored_neighbour(const store::Store& store, const AppName& app,
                                                              const NodeName& node);

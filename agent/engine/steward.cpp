@@ -148,7 +148,13 @@ void Steward::run(const Job& job, const std::stop_token& stop) {
 
 void Steward::bring_on_all(const Job& job, chain::NeighboursEnd& end, const std::stop_token& stop) {
     const auto target = job.rollout.target();
-    for (const auto* node : context_.config.neighbours_of(context_.config.self)) {
+    auto nodes = context_.config.neighbours_of(context_.config.self);
+    // One that was begun before a restart is out, while one before it that was passed over may have come back.
+    std::ranges::stable_partition(nodes, [&](const config::Node* node) {
+        const auto state = stored_neighbour(context_.store, context_.app.name, node->name);
+        return state && state->target == target && is_begun(*state);
+    });
+    for (const auto* node : nodes) {
         Neighbour neighbour({context_.config, context_.app, *node, context_.store, context_.clock, context_.seal,
                              [&] { return context_.events.goes_on(target); },
                              [&] { return context_.events.may_pass_over(target, node->name, end.passed_over); },

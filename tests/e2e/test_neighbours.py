@@ -87,6 +87,25 @@ class NeighboursTest(ChainCase):
         for one in (first, second):
             self.assertEqual({build.parameters["COMMIT"] for build in one.builds}, {chain.first, commit})
 
+    def test_a_jenkins_that_came_back_waits_for_the_one_that_a_killed_agent_had_begun(self):
+        first, second = self.jenkins(seconds=0.1), self.jenkins(seconds=0.1)
+        chain = self.alone(first.node("old1") + second.node("old2"), handoff_timeout="2s")
+        first.stop()
+        second.hold()
+        commit = chain.commit("Begun behind one that was away")
+        self.trigger(chain)
+        wait_until(second.building, 30, "old2 builds")
+        chain["web1"].kill()
+        first.start()
+        chain["web1"].start()
+        wait_until(lambda: "build #2 to end" in chain.node_row("old2")["waits_for"], 30, "web1 follows again")
+        second.release()
+        chain.wait_for(commit, "succeeded")
+        wait_until(lambda: chain.node_row("old1")["state"] == "succeeded", 30, lambda: chain.node_row("old1"))
+        self.assert_disjoint({"old1": first.spells(), "old2": second.spells()})
+        for one in (first, second):
+            self.assertEqual([build.parameters["COMMIT"] for build in one.builds], [chain.first, commit])
+
     def test_a_build_of_a_jenkins_that_never_ends_is_stopped_and_has_failed(self):
         jenkins = self.jenkins()
         chain = self.alone(jenkins.node(timeout="3s"), deployed=False)

@@ -38,6 +38,12 @@ void World::bring_on(Host& host, const chain::Neighbours& action) {
     auto job = std::make_shared<Bringing>();
     job->ticket = action.ticket;
     job->rollout = action.rollout;
+    job->order = host.neighbours;
+    std::ranges::stable_partition(job->order, [&](std::size_t which) {
+        const auto note = host.neighbour_notes.find(which);
+        return note != host.neighbour_notes.end() && note->second.target == target &&
+               note->second.step == NeighbourStep::asked;
+    });
     come_to_neighbour(host, *job);
     bring_on_next(host, job);
 }
@@ -47,8 +53,8 @@ void World::come_to_neighbour(Host& host, Bringing& job) {
     job.since = now_;
     job.owed = false;
     job.step = NeighbourStep::none;
-    if (job.at == host.neighbours.size()) return;
-    const auto which = host.neighbours[job.at];
+    if (job.at == job.order.size()) return;
+    const auto which = job.order[job.at];
     const auto stored = host.neighbour_notes.find(which);
     if (stored == host.neighbour_notes.end()) return;
     const auto& note = stored->second;
@@ -63,12 +69,12 @@ void World::come_to_neighbour(Host& host, Bringing& job) {
 
 void World::note_neighbour(Host& host, Bringing& job, NeighbourStep step) {
     job.step = step;
-    host.neighbour_notes[host.neighbours[job.at]] = {job.rollout.target(), job.rollout.commit, step};
+    host.neighbour_notes[job.order[job.at]] = {job.rollout.target(), job.rollout.commit, step};
 }
 
 void World::bring_on_next(Host& host, const std::shared_ptr<Bringing>& job) {
-    while (job->at < host.neighbours.size()) {
-        auto& neighbour = neighbours_[host.neighbours[job->at]];
+    while (job->at < job->order.size()) {
+        auto& neighbour = neighbours_[job->order[job->at]];
         const auto target = job->rollout.target();
         const bool reachable = now_ >= neighbour.away_until;
         const auto goes_on = host.machine->goes_on(target);
@@ -160,7 +166,7 @@ void World::start_neighbour(Host& host, Neighbour& neighbour, const Bringing& jo
     neighbour.triggered[target] = build;
     neighbour.forced = host.disk.claim && host.disk.claim->forced;
     neighbour.queue.emplace_back(build, job.rollout);
-    if (!neighbour.building) build_on_neighbour(host.neighbours[job.at]);
+    if (!neighbour.building) build_on_neighbour(job.order[job.at]);
 }
 
 /// Its machine is out of service while it builds, whatever becomes of the agent that has triggered it.

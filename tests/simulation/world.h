@@ -61,6 +61,7 @@ struct Bringing {
     chain::Ticket ticket;
     wire::Rollout rollout;
     std::set<NodeName> passed_over;
+    std::vector<std::size_t> order;
     std::size_t at = 0;  ///< whose turn it is
     std::int64_t since = 0;
     NeighbourStep step = NeighbourStep::none;
