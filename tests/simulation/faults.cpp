@@ -151,6 +151,7 @@ void World::ambush(Ambush what) {
 void World::end_faults() {
     trace("--- the faults end");
     calm_ = true;
+    end_impostor();
     std::ranges::fill(side_, 0);
     cut_links_.clear();
     for (auto& neighbour : neighbours_) neighbour.away_until = -1;

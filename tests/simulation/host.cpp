@@ -18,6 +18,12 @@ void World::start_agent(Host& host) {
     // What a restarted agent knows is what can be read back.
     const auto read_back = chain::parse_durable(json::parse(json::dump(chain::to_json(host.disk))));
     if (read_back != host.disk) violation("codec: a durable state reads back differently");
+    host.machine = std::make_unique<chain::Machine>(settings_of(host), read_back, chance_.bits(), rules_);
+    trace("{} starts ({}, app {})", host.name, to_text(read_back.phase), host.up ? "up" : "down");
+    input(host, [&](chain::Machine& machine) { return machine.start(instant(), host.up); });
+}
+
+chain::Settings World::settings_of(const Host& host) {
     chain::Settings settings;
     settings.self = host.name;
     settings.order = s_.members;
@@ -30,9 +36,7 @@ void World::start_agent(Host& host) {
     settings.config_hash = "c";
     settings.timing = s_.timing;
     settings.wall_ms = [this, index = host.index] { return 1'700'000'000'000 + now_ + hosts_[index].clock_offset; };
-    host.machine = std::make_unique<chain::Machine>(settings, read_back, chance_.bits(), rules_);
-    trace("{} starts ({}, app {})", host.name, to_text(read_back.phase), host.up ? "up" : "down");
-    input(host, [&](chain::Machine& machine) { return machine.start(instant(), host.up); });
+    return settings;
 }
 
 void World::crash(Host& host, const char* why) {

@@ -16,6 +16,7 @@ constexpr std::int64_t people_look_again_ms = 700;
 
 void World::arrange() {
     arrange_neighbours();
+    arrange_impostor();
     for (auto& host : hosts_) {
         if (s_.clock_jumps) host.clock_offset = chance_.between(-3'600'000, 3'600'000);
         start_agent(host);

@@ -226,6 +226,24 @@ void add_neighbours(Chance& chance, Scenario& s) {
     }
 }
 
+/// Not where machines are lost or come back empty: people who say `baton accept` there may take the wrong one.
+void add_impostor(Chance& chance, Scenario& s) {
+    const auto loses = [](const auto& ambush) {
+        return ambush.second == Ambush::wipe_granter || ambush.second == Ambush::holder_dies;
+    };
+    if (!s.wipes.empty() || !s.deaths.empty() || std::ranges::any_of(s.ambushes, loses)) return;
+    s.impostor = ImpostorToBe{chance.between(1'500, std::max<std::int64_t>(3'000, s.chaos_ms * 2 / 3)),
+                              chance.between(2'000, 16'000), chance.below_or(s.members.size() - 1)};
+    // To its end there is something to be done.
+    s.chaos_ms = std::max(s.chaos_ms, s.impostor->at_ms + s.impostor->for_ms);
+    Push push;
+    push.at_ms = chance.between(s.impostor->at_ms, s.chaos_ms);
+    push.commit = s.commits.size();
+    s.commits.emplace_back().id = CommitId(fmt::format("{:040x}", push.commit + 1));
+    push.nodes.push_back(chance.below_or(s.members.size() - 1));
+    s.pushes.push_back(push);
+}
+
 }  // namespace
 
 const std::vector<std::string>& rare_rules() {
@@ -261,6 +279,8 @@ Scenario draw_scenario(std::uint64_t seed) {
     if (ambushes && more.happens(0.3)) make_wipes(more, s);
     Chance others(seed * 0xA24BAED4963EE407ULL + 0x9FB21C651E98DF25ULL);
     if (others.happens(0.4)) add_neighbours(others, s);
+    Chance twins(seed * 0xE7037ED1A0B428DBULL + 0x8EBC6AF09C88C6E3ULL);
+    if (twins.happens(0.4)) add_impostor(twins, s);
     return s;
 }
 

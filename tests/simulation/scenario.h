@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <random>
 #include <set>
 #include <string>
@@ -74,6 +75,13 @@ struct Outage {
     std::size_t neighbour = 0;
 };
 
+/// For a while another agent, with a database of its own, says that it is that node.
+struct ImpostorToBe {
+    std::int64_t at_ms = 0;
+    std::int64_t for_ms = 0;
+    std::size_t node = 0;
+};
+
 struct Scenario {
     std::uint64_t seed = 0;
     std::vector<NodeName> members;
@@ -105,6 +113,7 @@ struct Scenario {
     std::vector<std::pair<std::int64_t, Ambush>> ambushes;
     bool lonely_wipes = false;  ///< a wiped granter does not reach those who know of the permit, for a while
     std::vector<Trouble> troubles;
+    std::optional<ImpostorToBe> impostor;
     std::vector<NeighbourToBe> neighbours;
     std::vector<Outage> outages;
     std::int64_t neighbour_ms = 2'000;  ///< a build of theirs takes at most this

@@ -109,7 +109,7 @@ std::int64_t World::network_delay() {
     return chance_.between(1, 60);
 }
 
-void World::send(Host& from, const chain::Send& action) {
+void World::send(const Host& from, const chain::Send& action, Sender sender) {
     ++outcome_.counts.messages;
     const auto to = index_.find(action.to);
     if (to == index_.end()) return;
@@ -132,19 +132,26 @@ void World::send(Host& from, const chain::Send& action) {
         trace("{} -x {} {}", from.name, action.to, chain::body_name(*message));
         return;
     }
-    trace("{} -> {} {}", from.name, action.to, chain::body_name(*message));
-    deliver(from.name, to->second, message, network_delay());
+    trace("{}{} -> {} {}", sender == Sender::impostor ? "the other " : "", from.name, action.to,
+          chain::body_name(*message));
+    if (answers_impostor_ && impostor_ && impostor_->of == to->second) {
+        after(network_delay(), [this, name = from.name, message] { hear_as_impostor(name, message); });
+        return;
+    }
+    deliver(from.name, to->second, message, network_delay(), sender);
     if (calm_) return;
-    if (chance_.happens(s_.duplicate)) deliver(from.name, to->second, message, network_delay());
-    if (chance_.happens(s_.replay)) deliver(from.name, to->second, message, chance_.between(500, latest_ms));
+    if (chance_.happens(s_.duplicate)) deliver(from.name, to->second, message, network_delay(), sender);
+    if (chance_.happens(s_.replay)) deliver(from.name, to->second, message, chance_.between(500, latest_ms), sender);
 }
 
 void World::deliver(const NodeName& from, std::size_t to, const std::shared_ptr<const chain::Message>& message,
-                    std::int64_t delay_ms) {
-    after(delay_ms, [this, from, to, message] {
+                    std::int64_t delay_ms, Sender sender) {
+    after(delay_ms, [this, from, to, message, sender] {
         auto& host = hosts_[to];
         if (!host.machine) return;
+        answers_impostor_ = sender == Sender::impostor;
         input(host, [&](chain::Machine& machine) { return machine.receive(instant(), from, *message); });
+        answers_impostor_ = false;
     });
 }
 

@@ -68,6 +68,13 @@ struct Bringing {
     bool owed = false;  ///< it was passed over in this rollout before
 };
 
+/// Another agent in a node's name.
+struct Impostor {
+    std::size_t of = 0;
+    std::unique_ptr<chain::Machine> machine;
+};
+enum class Sender { host, impostor };
+
 /// One node: its machine while the agent lives, its disk, and the truth about its app.
 struct Host {
     NodeName name;
@@ -116,9 +123,9 @@ class World {
     void after(std::int64_t delay_ms, Step step) { at(now_ + delay_ms, std::move(step)); }
     /// Runs events until `until_ms`, or until `done` holds after an event.
     void run_until(std::int64_t until_ms, const std::function<bool()>& done = {});
-    void send(Host& from, const chain::Send& action);
+    void send(const Host& from, const chain::Send& action, Sender sender = Sender::host);
     void deliver(const NodeName& from, std::size_t to, const std::shared_ptr<const chain::Message>& message,
-                 std::int64_t delay_ms);
+                 std::int64_t delay_ms, Sender sender);
     [[nodiscard]] std::int64_t network_delay();
     [[nodiscard]] Instant instant() const { return Instant(Milliseconds(now_)); }
     template <class... Args>
@@ -130,6 +137,7 @@ class World {
 
     // --- host.cpp: agents ---
     void start_agent(Host& host);
+    [[nodiscard]] chain::Settings settings_of(const Host& host);
     void crash(Host& host, const char* why);
     /// Gives one input to the machine and carries out what comes back.
     void input(Host& host, const std::function<chain::Effects(chain::Machine&)>& give);
@@ -148,6 +156,15 @@ class World {
                  const std::string& reason);
     void bring_up(Host& host);
     [[nodiscard]] const Commit& commit_of(const wire::Rollout& rollout) const;
+
+    // --- impostor.cpp ---
+    void arrange_impostor();
+    void start_impostor();
+    void end_impostor();
+    void tick_impostor();
+    void feed_impostor(const std::function<chain::Effects(chain::Machine&)>& give);
+    void hear_as_impostor(const NodeName& from, const std::shared_ptr<const chain::Message>& message);
+    void own_again(std::size_t index);
 
     // --- neighbours.cpp ---
     void arrange_neighbours();
@@ -216,7 +233,9 @@ class World {
     std::vector<Event> events_;
     std::vector<Host> hosts_;
     std::vector<Neighbour> neighbours_;
-    std::uint64_t builds_ = 0;  ///< of neighbours
+    std::unique_ptr<Impostor> impostor_;
+    bool answers_impostor_ = false;  ///< its message is being received
+    std::uint64_t builds_ = 0;       ///< of neighbours
     std::map<NodeName, std::size_t> index_;
     std::vector<int> side_;  ///< partition: who is on which side
     std::set<std::pair<std::size_t, std::size_t>> cut_links_;
