@@ -72,6 +72,7 @@ json::Value to_json(const Known& known, Scope scope) {
                       {"promoted", known.promoted},
                       {"canaries", known.canaries},
                       {"skipped", to_json(known.skipped)}};
+    if (!known.promoted_by.who.empty()) value["promoted_by"] = to_json(known.promoted_by);
     if (scope == Scope::disk) {
         value["assigned"] = known.assigned;
         value["walks"] = known.walks;
@@ -86,6 +87,7 @@ Known parse_known(const json::Value& value, Scope scope) {
     known.proven = json::flag_or(value, "proven", false);
     known.ended = json::flag_or(value, "ended", false);
     known.promoted = json::flag_or(value, "promoted", false);
+    if (value.contains("promoted_by")) known.promoted_by = parse_order_note(json::member(value, "promoted_by"));
     known.canaries = small(value, "canaries", 0);
     known.skipped = parse_names(list(value, "skipped"));
     if (scope == Scope::disk) {
@@ -96,11 +98,11 @@ Known parse_known(const json::Value& value, Scope scope) {
     return known;
 }
 
-json::Value to_json(const DrainNote& drain) {
+json::Value to_json(const OrderNote& drain) {
     return {{"who", drain.who}, {"reason", drain.reason}, {"since_ms", drain.since_ms}};
 }
 
-DrainNote parse_drain(const json::Value& value) {
+OrderNote parse_order_note(const json::Value& value) {
     return {json::text_or(value, "who", ""), json::text_or(value, "reason", ""),
             json::number_or(value, "since_ms", 0)};
 }
@@ -225,6 +227,7 @@ json::Value to_json(const std::map<NodeName, Identity>& identities) {
     for (const auto& [node, identity] : identities) {
         entries.push_back(
             {{"node", node.str()}, {"generation", identity.generation}, {"incarnation", identity.incarnation}});
+        if (!identity.by.who.empty()) entries.back()["by"] = to_json(identity.by);
     }
     return entries;
 }
@@ -232,8 +235,9 @@ json::Value to_json(const std::map<NodeName, Identity>& identities) {
 std::map<NodeName, Identity> parse_identities(const json::Value& value) {
     std::map<NodeName, Identity> identities;
     for (const auto& entry : checked_list(value, "identities")) {
-        identities[node_name(json::text(entry, "node"))] = {json::whole(entry, "generation"),
-                                                            json::whole(entry, "incarnation")};
+        Identity identity{json::whole(entry, "generation"), json::whole(entry, "incarnation")};
+        if (entry.contains("by")) identity.by = parse_order_note(json::member(entry, "by"));
+        identities[node_name(json::text(entry, "node"))] = std::move(identity);
     }
     return identities;
 }

@@ -255,7 +255,7 @@ Effects Core::health(Instant now, bool app_up) {
     return finish();
 }
 
-Effects Core::held_out(Instant now, bool held_out, const std::optional<DrainNote>& drained) {
+Effects Core::held_out(Instant now, bool held_out, const std::optional<OrderNote>& drained) {
     begin(now);
     tell_all_ = held_out != held_out_ || drained != drained_;
     held_out_ = held_out;
@@ -302,7 +302,7 @@ Effects Machine::neighbours_answer(Instant now, const wire::Target& target) {
     return core_->neighbours_answer(now, target);
 }
 Effects Machine::health(Instant now, bool app_up) { return core_->health(now, app_up); }
-Effects Machine::held_out(Instant now, bool held_out, const std::optional<DrainNote>& drained) {
+Effects Machine::held_out(Instant now, bool held_out, const std::optional<OrderNote>& drained) {
     return core_->held_out(now, held_out, drained);
 }
 Effects Machine::order(Instant now, const Order& order, const std::string& who, OrderId& id) {

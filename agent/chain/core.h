@@ -98,7 +98,7 @@ class Core {
     [[nodiscard]] std::optional<wire::Rollout> debt() const;
     Effects neighbours_answer(Instant now, const wire::Target& target);
     Effects health(Instant now, bool app_up);
-    Effects held_out(Instant now, bool held_out, const std::optional<DrainNote>& drained);
+    Effects held_out(Instant now, bool held_out, const std::optional<OrderNote>& drained);
     Effects order(Instant now, const Order& order, const std::string& who, OrderId& id);
     [[nodiscard]] bool order_known(OrderId id) const;
     [[nodiscard]] const Durable& durable() const { return d_; }
@@ -282,7 +282,7 @@ class Core {
     Instant started_at_{};
     bool app_up_ = false;
     bool held_out_ = false;
-    std::optional<DrainNote> drained_;
+    std::optional<OrderNote> drained_;
     std::optional<Instant> bring_up_until_;
     std::map<NodeName, Peer> peers_;
     std::uint64_t nonce_ = 0;

@@ -92,12 +92,12 @@ struct FreezeNote {
     bool operator==(const FreezeNote&) const = default;
 };
 
-/// Who took a node out by hand, and why.
-struct DrainNote {
+/// What a person ordered: who, and why. For people only; nothing is decided by it.
+struct OrderNote {
     std::string who;  ///< empty: not known
     std::string reason;
     std::int64_t since_ms = 0;  ///< 0: not known
-    bool operator==(const DrainNote&) const = default;
+    bool operator==(const OrderNote&) const = default;
 };
 
 /// Freezing and unfreezing as one register: the higher version wins, frozen wins a tie.
@@ -113,7 +113,11 @@ struct Identity {
     static constexpr std::uint64_t contested = UINT64_MAX;
     std::uint64_t generation = 0;
     std::uint64_t incarnation = 0;
+    OrderNote by{};  ///< of a forgotten or accepted one: the order
     bool operator==(const Identity&) const = default;
+    [[nodiscard]] bool same_database(const Identity& other) const {
+        return generation == other.generation && incarnation == other.incarnation;
+    }
 };
 
 /// A rollout that this node has heard of.
@@ -128,6 +132,7 @@ struct Known {
     bool assigned = false;  ///< its turn has come here: offered, handed over, or caught up with
     bool walks = false;     ///< hand off after success (not so for catching up)
     NodeName handed_by;     ///< who handed it over: a repeated handoff is accepted again, not refused as known
+    OrderNote promoted_by{};  ///< this one travels
     bool operator==(const Known&) const = default;
 };
 

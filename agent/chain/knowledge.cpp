@@ -93,6 +93,7 @@ void Core::merge_known(const Known& news) {
     }
     if (news.promoted && !mine.promoted) {
         mine.promoted = true;
+        mine.promoted_by = news.promoted_by;
         changed();
     }
     for (const auto& node : news.skipped) {

@@ -121,9 +121,11 @@ struct Halt {
 };
 struct Retry {
     wire::Target target;
+    std::string reason{};
 };  ///< a halted or failed rollout once more, attempt + 1
 struct Promote {
     wire::Target target;
+    std::string reason{};
 };  ///< end the bake time now
 struct Freeze {
     std::string reason;
@@ -132,9 +134,11 @@ struct Freeze {
 struct Unfreeze {};
 struct Forget {
     NodeName node;
+    std::string reason{};
 };  ///< the machine is gone: drop its grants, bar its incarnation
 struct Accept {
     NodeName node;
+    std::string reason{};
 };  ///< a re-installed agent may grant and deploy
 struct Force {
     wire::Target target;
@@ -150,7 +154,8 @@ struct PeerView {
     std::int64_t silent_ms = -1;  ///< since its last message; -1: never heard
     std::string config_hash;      ///< empty: not heard
     bool serving = false;         ///< as it said last: its app answers, and nothing keeps the node out
-    std::optional<DrainNote> drained{};
+    std::optional<OrderNote> drained{};
+    std::optional<OrderNote> forgotten{};  ///< its machine is gone, as a person said; `who` may be empty: not known
 };
 struct HaltedView {
     wire::RolloutKey key;
@@ -174,6 +179,7 @@ struct View {
     std::optional<wire::Rollout> current;  ///< what this node runs
     bool newest_halted = false;
     std::string halted_because;       ///< the newest
+    std::map<wire::RolloutKey, OrderNote> promoted;
     std::vector<HaltedView> halted;   ///< every halted one that may still matter
     std::string waits_for;        ///< for people: "permit: 1 of 2 granted; web2 is out of service with 01J…"
     std::string waits_kind;       ///< changes with what is waited for, not with how it is said
@@ -183,7 +189,7 @@ struct View {
     std::vector<Holder> holders;  ///< as this node granted
     std::vector<PeerView> peers;
     std::optional<FreezeNote> frozen;
-    std::optional<DrainNote> drained;  ///< a person has taken this node out
+    std::optional<OrderNote> drained;  ///< a person has taken this node out
     bool may_grant = true;  ///< false: a fresh database that nobody accepted yet
     bool disowned = false;  ///< the peers take another database for this node's
     bool doubled = false;   ///< another agent that is alive says that it is this node
@@ -238,7 +244,7 @@ class Machine {
     Effects health(Instant now, bool app_up);
     /// The node does not serve, whatever its app answers: a person has drained it (`drained` says who), or it catches
     /// up first.
-    Effects held_out(Instant now, bool held_out, const std::optional<DrainNote>& drained = {});
+    Effects held_out(Instant now, bool held_out, const std::optional<OrderNote>& drained = {});
 
     /// Carries out or spreads an order; throws Error(conflict/invalid) when it makes no sense here.
     Effects order(Instant now, const Order& order, const std::string& who, OrderId& id);

@@ -48,7 +48,7 @@ Status parse_status(const json::Value& value) {
     status.serving = json::flag(value, "serving");
     status.may_grant = json::flag_or(value, "may_grant", true);
     status.held_out = json::flag_or(value, "held_out", false);
-    if (value.contains("drained")) status.drained = codec::parse_drain(json::member(value, "drained"));
+    if (value.contains("drained")) status.drained = codec::parse_order_note(json::member(value, "drained"));
     return status;
 }
 

@@ -39,7 +39,7 @@ struct Status {
     bool serving = false;  ///< its app answers, and the node is not out
     bool may_grant = true;
     bool held_out = false;  ///< its app may answer, but a person has drained the node, or it catches up before it serves
-    std::optional<DrainNote> drained;  ///< a person has taken the node out
+    std::optional<OrderNote> drained;  ///< a person has taken the node out
     bool operator==(const Status&) const = default;
 };
 

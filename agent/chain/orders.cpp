@@ -50,6 +50,7 @@ std::string Core::carry_out(const Order& order, const std::string& who) {
             if (it->second.ended) refuse("it has ended: every node runs it");
             if (it->second.promoted) refuse("it is promoted already");
             it->second.promoted = true;
+            it->second.promoted_by = {who, promote.reason, core.wall_ms()};
             return fmt::format("rollout {} promoted", promote.target.key.id);
         }
         std::string operator()(const Freeze& freeze) const {
@@ -103,7 +104,8 @@ std::string Core::carry_out_retry(const Retry& retry, const std::string& who) {
     }
     auto again = known.rollout;
     again.attempt = d_.failed.at(retry.target.key).attempt + 1;
-    again.cause = {wire::CauseKind::retry, fmt::format("Retried by {}", who), who, ""};
+    const auto why = retry.reason.empty() ? "" : ": " + retry.reason;
+    again.cause = {wire::CauseKind::retry, fmt::format("Retried by {}{}", who, why), who, ""};
     // One that others go before, in a queue, begins here when its turn comes, like any that is queued: a walk would
     // end at once, and nobody keep it.
     const bool queued = lead && lead->rollout.key < retry.target.key && !lead->ended && is_member();
@@ -130,7 +132,7 @@ std::string Core::carry_out_forget(const Forget& forget, const std::string& who)
     if (before.generation > 0 && before.incarnation == 0) refuse("it is forgotten already");
     bar(before.incarnation);
     if (rules_.forget_bars) {
-        learn_identity(forget.node, Identity{std::max<std::uint64_t>(1, before.generation) + 1, 0});
+        learn_identity(forget.node, Identity{std::max<std::uint64_t>(1, before.generation) + 1, 0, {who, forget.reason, wall_ms()}});
     } else {
         std::erase_if(d_.grants, [&](const Grant& g) { return g.node == forget.node; });
     }
@@ -168,7 +170,8 @@ std::string Core::carry_out_accept(const Accept& accept, const std::string& who)
                            accept.node));
     }
     // Above 1, which is what a first meeting counts.
-    learn_identity(accept.node, Identity{std::max<std::uint64_t>(1, identity.generation) + 1, incarnation});
+    learn_identity(accept.node, Identity{std::max<std::uint64_t>(1, identity.generation) + 1, incarnation,
+                                         {who, accept.reason, wall_ms()}});
     return fmt::format("{} accepted with its new database (ordered by {})", accept.node, who);
 }
 

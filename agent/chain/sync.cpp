@@ -3,6 +3,7 @@
 // learns what its predecessor had granted.
 #include <algorithm>
 #include <fmt/format.h>
+#include <tuple>
 
 #include "agent/chain/core.h"
 
@@ -91,7 +92,18 @@ void Core::adopt_claim(const Grant& claim) {
 
 void Core::learn_identity(const NodeName& node, const Identity& identity) {
     auto& mine = d_.identities[node];
-    if (identity.generation < mine.generation || identity == mine) return;
+    if (identity.generation < mine.generation) return;
+    if (identity.same_database(mine)) {
+        // Ordered twice: everybody comes to show the same one.
+        const auto rank = [](const OrderNote& note) {
+            return std::tuple(note.who.empty(), note.since_ms, note.who, note.reason);
+        };
+        if (rank(identity.by) < rank(mine.by)) {
+            mine.by = identity.by;
+            changed();
+        }
+        return;
+    }
     if (identity.generation == mine.generation) {
         // Different peers met different databases first. Neither is taken until somebody accepts one; what either
         // holds stays held.

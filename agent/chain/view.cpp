@@ -206,6 +206,7 @@ View Core::view(Instant now) const {
         view.newest_halted = is_failed(*last);
     }
     for (const auto& [key, known] : d_.known) {
+        if (known.promoted) view.promoted[key] = known.promoted_by;
         if (!is_failed(known)) continue;
         const auto& failure = d_.failed.at(key);
         view.halted.push_back({key,
@@ -248,6 +249,7 @@ View Core::view(Instant now) const {
             shown.serving = status.serving && !status.held_out;
             shown.drained = status.drained;
         }
+        if (is_forgotten(node)) shown.forgotten = d_.identities.at(node).by;
         view.peers.push_back(shown);
     }
     if (frozen()) view.frozen = d_.freeze.note;

@@ -104,6 +104,7 @@ struct OrderOptions {
 };
 [[nodiscard]] int order(const Connection& connection, const std::string& verb, const OrderOptions& options);
 /// An order about a node: forget, accept.
-[[nodiscard]] int node_order(const Connection& connection, const std::string& verb, const std::string& node);
+[[nodiscard]] int node_order(const Connection& connection, const std::string& verb, const std::string& node,
+                             const std::string& reason);
 
 }  // namespace baton::cli

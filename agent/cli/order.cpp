@@ -202,10 +202,12 @@ int order(const Connection& connection, const std::string& verb, const OrderOpti
     return report(agent.post(app_target(options.app, verb), body));
 }
 
-int node_order(const Connection& connection, const std::string& verb, const std::string& node) {
+int node_order(const Connection& connection, const std::string& verb, const std::string& node,
+               const std::string& reason) {
     const AgentClient agent(connection);
-    return report(
-        agent.post(fmt::format("/api/v1/nodes/{}/{}", path_name("a node", node), verb), json::Value::object()));
+    json::Value body = json::Value::object();
+    if (!reason.empty()) body["reason"] = reason;
+    return report(agent.post(fmt::format("/api/v1/nodes/{}/{}", path_name("a node", node), verb), body));
 }
 
 }  // namespace baton::cli

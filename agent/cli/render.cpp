@@ -53,6 +53,16 @@ std::string activity(const json::Value& node, std::int64_t now_ms) {
     return time.empty() || stage == "queued" ? what : fmt::format("{} {}", what, time);
 }
 
+/// What a person ordered: who, when and why; empty for nothing.
+std::string ordered(std::string_view what, const json::Value* order, std::int64_t now_ms) {
+    if (order == nullptr) return "";
+    const auto by = text_of(*order, "by");
+    const auto time = since(number_of(*order, "since_ms"), now_ms);
+    const auto reason = text_of(*order, "reason");
+    return fmt::format("{}{}{}{}", what, by.empty() ? "" : " by " + by, time.empty() ? "" : fmt::format(", {} ago", time),
+                       reason.empty() ? "" : ": " + reason);
+}
+
 std::string headline(const json::Value& app, const json::Value* rollout, std::int64_t now_ms) {
     const std::string name = shown(text_of(app, "app"));
     if (rollout == nullptr) return fmt::format("{}: nothing was rolled out yet\n", name);
@@ -67,6 +77,8 @@ std::string headline(const json::Value& app, const json::Value* rollout, std::in
     line += fmt::format(": {}", shown(state));
     if (const auto halted = since(number_of(*rollout, "halted_ms"), now_ms); !halted.empty())
         line += fmt::format(" for {}", halted);
+    if (const auto promoted = ordered("promoted", object_of(*rollout, "promoted"), now_ms); !promoted.empty())
+        line += fmt::format(", {}", shown(promoted, 300));
     if (number_of(*rollout, "attempt") > 1) line += fmt::format(", attempt {}", number_of(*rollout, "attempt"));
     if (const auto reason = text_of(*rollout, "reason"); !reason.empty())
         line += fmt::format(", {}", shown(reason, 300));
@@ -95,13 +107,8 @@ std::vector<std::string> node_row(const json::Value& node, std::int64_t now_ms) 
                 ? fmt::format("not heard for {}", human_duration(Milliseconds{number_of(node, "last_heard_ms_ago")}))
                 : "never heard");
     }
-    if (const auto* drained = object_of(node, "drained"); drained != nullptr) {
-        const auto by = text_of(*drained, "by");
-        const auto time = since(number_of(*drained, "since_ms"), now_ms);
-        const auto reason = text_of(*drained, "reason");
-        add(fmt::format("DRAINED{}{}{}", by.empty() ? "" : " by " + by, time.empty() ? "" : " for " + time,
-                        reason.empty() ? "" : ": " + reason));
-    }
+    add(ordered("DRAINED", object_of(node, "drained"), now_ms));
+    add(ordered("FORGOTTEN", object_of(node, "forgotten"), now_ms));
     if (!text_of(node, "waits_for").empty()) add("waits for " + text_of(node, "waits_for"));
     add(text_of(node, "message"));
     return {shown(text_of(node, "node")),

@@ -166,7 +166,7 @@ void AppDriver::health(bool app_up) {
     apply(machine_.health(now(), app_up));
 }
 
-void AppDriver::set_drained(const std::optional<chain::DrainNote>& drained) {
+void AppDriver::set_drained(const std::optional<chain::OrderNote>& drained) {
     rotation_.set_drained(drained);
     if (begun_) note_held_out();
 }

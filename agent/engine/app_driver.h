@@ -66,7 +66,7 @@ class AppDriver final : private RunnerEvents {
     bool cancel(const wire::Target& target, const std::string& reason);
     void health(bool app_up);
     /// Nothing: a person puts the node back.
-    void set_drained(const std::optional<chain::DrainNote>& drained);
+    void set_drained(const std::optional<chain::OrderNote>& drained);
     [[nodiscard]] Snapshot snapshot() const;
     /// Why a commit must not be deployed but by name, as the fleet knows it; empty when it may.
     [[nodiscard]] std::string why_bad(const CommitId& commit) const;
@@ -132,7 +132,7 @@ class AppDriver final : private RunnerEvents {
     std::set<RolloutId> recorded_;  ///< queued rollouts that the store has
     bool app_up_ = true;
     bool held_out_ = false;  ///< as the protocol was told last; so is the next
-    std::optional<chain::DrainNote> drained_;
+    std::optional<chain::OrderNote> drained_;
     bool begun_ = false;     ///< start() was called
     Instant next_settle_{};
     Instant started_{};

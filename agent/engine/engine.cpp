@@ -210,7 +210,7 @@ bool Engine::cancel_build(const AppName& app, const wire::Target& target, const 
     return call([&owner, target, reason] { return owner.cancel(target, reason); });
 }
 
-void Engine::set_drained(const AppName& app, const std::optional<chain::DrainNote>& drained) {
+void Engine::set_drained(const AppName& app, const std::optional<chain::OrderNote>& drained) {
     auto& target = driver(app);
     call([&target, drained] { target.set_drained(drained); });
 }

@@ -57,7 +57,7 @@ class Engine {
     bool order(const AppName& app, const chain::Order& order, const std::string& who, Milliseconds within);
     bool cancel_build(const AppName& app, const wire::Target& target, const std::string& reason);
     /// A person takes this node out for an app, or back. Survives restarts.
-    void set_drained(const AppName& app, const std::optional<chain::DrainNote>& drained);
+    void set_drained(const AppName& app, const std::optional<chain::OrderNote>& drained);
     [[nodiscard]] Snapshot snapshot(const AppName& app);
     /// A pack with `want` and what it needs beyond `have`, for a peer; Error(not_found) when it is not here.
     [[nodiscard]] std::string pack(const AppName& app, const CommitId& want, const std::vector<CommitId>& have) const;

@@ -53,7 +53,7 @@ void Rotation::leave_to_switch() {
     if (!is_drained()) doorman_.withdraw();
 }
 
-void Rotation::set_drained(const std::optional<chain::DrainNote>& drained) {
+void Rotation::set_drained(const std::optional<chain::OrderNote>& drained) {
     if (drained) {
         store_.flags.set(app_.name, store::flag::drained, json::dump(chain::codec::to_json(*drained)));
         note_left();
@@ -64,11 +64,11 @@ void Rotation::set_drained(const std::optional<chain::DrainNote>& drained) {
     doorman_.keep_out(kept_out());
 }
 
-std::optional<chain::DrainNote> Rotation::drained() const {
+std::optional<chain::OrderNote> Rotation::drained() const {
     const auto stored = store_.flags.get(app_.name, store::flag::drained);
     if (!stored) return {};
     // Earlier agents stored only that it is so.
-    return stored->starts_with('{') ? chain::codec::parse_drain(json::parse(*stored)) : chain::DrainNote{};
+    return stored->starts_with('{') ? chain::codec::parse_order_note(json::parse(*stored)) : chain::OrderNote{};
 }
 
 void Rotation::note_left() {

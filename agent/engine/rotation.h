@@ -32,9 +32,9 @@ class Rotation {
     /// A switch begins, and says what the load balancer hears from here on.
     void leave_to_switch();
     /// A person's word; survives switches and restarts.
-    void set_drained(const std::optional<chain::DrainNote>& drained);
+    void set_drained(const std::optional<chain::OrderNote>& drained);
     /// Who has drained it and why; nothing while nobody has.
-    [[nodiscard]] std::optional<chain::DrainNote> drained() const;
+    [[nodiscard]] std::optional<chain::OrderNote> drained() const;
     /// Ends `rejoining` once every load balancer has heard it. Now and then, while no switch is under way.
     void settle();
     /// What keeps the load balancer from knowing; empty when nothing does.

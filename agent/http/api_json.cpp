@@ -16,7 +16,7 @@ json::Value to_json(const wire::Cause& cause) {
             {"address", cause.address}};
 }
 
-json::Value to_json(const std::optional<operations::DrainView>& drained) {
+json::Value to_json(const std::optional<operations::OrderView>& drained) {
     if (!drained) return nullptr;
     return {{"by", drained->by}, {"reason", drained->reason}, {"since_ms", drained->since_ms}};
 }
@@ -39,7 +39,8 @@ json::Value to_json(const operations::NodeView& node) {
             {"waits_for", progress.waits_for},
             {"message", progress.message},
             {"in_service", node.in_service},
-            {"drained", to_json(node.drained)}};
+            {"drained", to_json(node.drained)},
+            {"forgotten", to_json(node.forgotten)}};
 }
 
 json::Value to_json(const operations::AppStatus& app) {
@@ -100,6 +101,7 @@ json::Value to_json(const operations::RolloutView& view) {
             {"state", text(operations::to_text(view.state))},
             {"reason", view.reason},
             {"halted_ms", view.halted_ms},
+            {"promoted", to_json(view.promoted)},
             {"nodes", nodes}};
 }
 

@@ -135,9 +135,9 @@ std::string queued_behind(const chain::View& view, const wire::RolloutKey& key) 
     return fmt::format("waits for the end of rollout {} (on_new_commit: queue)", before.key.id);
 }
 
-std::optional<DrainView> drain_view(const std::optional<chain::DrainNote>& drained) {
+std::optional<OrderView> order_view(const std::optional<chain::OrderNote>& drained) {
     if (!drained) return {};
-    return DrainView{drained->who, drained->reason, drained->since_ms};
+    return OrderView{drained->who, drained->reason, drained->since_ms};
 }
 
 RolloutView rollout_view(const config::AgentConfig& config, store::Store& store, const wire::Rollout& rollout,
@@ -169,11 +169,17 @@ RolloutView rollout_view(const config::AgentConfig& config, store::Store& store,
         const bool answers = one.jenkins || (peer != chain_view.peers.end() && peer->serving);
         one.in_service = one.self ? self_in_service
                                   : one.reachable && answers && !out && one.progress.state != wire::BuildState::stuck;
-        if (one.self) one.drained = drain_view(chain_view.drained);
-        if (peer != chain_view.peers.end()) one.drained = drain_view(peer->drained);
+        if (one.self) one.drained = order_view(chain_view.drained);
+        if (peer != chain_view.peers.end()) {
+            one.drained = order_view(peer->drained);
+            one.forgotten = order_view(peer->forgotten);
+        }
         view.nodes.push_back(std::move(one));
     }
     view.state = state_of(view, chain_view);
+    if (const auto it = chain_view.promoted.find(rollout.key); it != chain_view.promoted.end()) {
+        view.promoted = order_view(it->second);
+    }
     if (view.state == RolloutState::queued) view.reason = queued_behind(chain_view, rollout.key);
     if (view.state == RolloutState::halted) {
         const auto halted = std::ranges::find(chain_view.halted, rollout.key, &chain::HaltedView::key);

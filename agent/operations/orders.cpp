@@ -178,14 +178,14 @@ std::string Operations::resume(const AppName& app, const RolloutId& which, const
     const auto rollout = which.empty() ? newest_of(view, app) : meant(app, which);
     if (!halted()) throw Error(ErrorKind::conflict, fmt::format("rollout {} is not halted", rollout.key.id));
     record(caller, "resume", app, fmt::format("{} {}", rollout.key.id, rollout.commit));
-    const bool known = engine_.order(app, chain::Retry{rollout.target()}, caller.who, majority_wait);
+    const bool known = engine_.order(app, chain::Retry{rollout.target(), caller.reason}, caller.who, majority_wait);
     return fmt::format("rollout {} is tried again{}", rollout.key.id, spread(known));
 }
 
 std::string Operations::promote(const AppName& app, const RolloutId& which, const Caller& caller) {
     const auto rollout = meant(app, which);
     record(caller, "promote", app, rollout.key.id.str());
-    const bool known = engine_.order(app, chain::Promote{rollout.target()}, caller.who, majority_wait);
+    const bool known = engine_.order(app, chain::Promote{rollout.target(), caller.reason}, caller.who, majority_wait);
     return fmt::format("rollout {} goes on without further bake time{}", rollout.key.id, spread(known));
 }
 
@@ -249,7 +249,7 @@ std::string Operations::unfreeze(const AppName& app, const Caller& caller) {
 std::string Operations::set_drained(const AppName& app, bool drained, const Caller& caller) {
     (void)config_.app(app);
     record(caller, drained ? "drain" : "undrain", app, "");
-    using Note = std::optional<chain::DrainNote>;
+    using Note = std::optional<chain::OrderNote>;
     engine_.set_drained(app,
                         drained ? Note({caller.who, caller.reason, to_epoch_ms(clock_.wall())}) : Note(std::nullopt));
     if (drained && config_.traffic_of(config_.app(app)).method == config::TrafficMethod::none) {
@@ -267,7 +267,7 @@ std::string Operations::forget(const NodeName& node, const Caller& caller) {
     bool known = true;
     for (const auto& [app, unused] : config_.apps) {
         record(caller, "forget", app, node.str());
-        known = engine_.order(app, chain::Forget{node}, caller.who, majority_wait) && known;
+        known = engine_.order(app, chain::Forget{node, caller.reason}, caller.who, majority_wait) && known;
     }
     return fmt::format("{} is forgotten: its permits are free, and that agent is barred for good{}", node,
                        spread(known));
@@ -279,7 +279,7 @@ std::string Operations::accept(const NodeName& node, const Caller& caller) {
     bool known = true;
     for (const auto& [app, unused] : config_.apps) {
         record(caller, "accept", app, node.str());
-        known = engine_.order(app, chain::Accept{node}, caller.who, majority_wait) && known;
+        known = engine_.order(app, chain::Accept{node, caller.reason}, caller.who, majority_wait) && known;
     }
     return fmt::format("{} is accepted with its new database{}", node, spread(known));
 }

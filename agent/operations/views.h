@@ -25,8 +25,8 @@ struct Caller {
 enum class RolloutState { queued, running, succeeded, halted, superseded };
 [[nodiscard]] std::string_view to_text(RolloutState state);
 
-/// A person has taken a node out by hand.
-struct DrainView {
+/// What a person ordered.
+struct OrderView {
     std::string by;  ///< empty: not known
     std::string reason;
     std::int64_t since_ms = 0;  ///< 0: not known
@@ -41,7 +41,8 @@ struct NodeView {
     std::int64_t last_heard_ms_ago = -1;  ///< -1: never
     wire::NodeProgress progress;          ///< of the rollout that this view belongs to
     bool in_service = true;
-    std::optional<DrainView> drained;
+    std::optional<OrderView> drained;    ///< taken out by hand
+    std::optional<OrderView> forgotten;  ///< its machine is gone
 };
 
 struct RolloutView {
@@ -49,6 +50,7 @@ struct RolloutView {
     RolloutState state = RolloutState::running;
     std::string reason;           ///< of a halt; queued: what it waits for
     std::int64_t halted_ms = 0;   ///< since when; 0: not halted, or not known
+    std::optional<OrderView> promoted;  ///< its bake time was ended
     std::vector<NodeView> nodes;  ///< in the order in which the rollout visits them
 };
 

@@ -30,7 +30,7 @@ TEST_CASE("cli: status shows the chain as a line of nodes, since when, and what 
   NODE  CURRENT       SERVES  STAGE   STATE      SINCE  BUILD
   web1  1a2b3c4d5e6f  yes     done    succeeded  12s    #7
   web2  000000000000  yes     permit  waiting    12s    #7     waits for a permit from web3
-  web3  000000000000  no      queued  waiting    12s    #7     not heard for 1m30s; DRAINED by ann for 1h0m: a new disk
+  web3  000000000000  no      queued  waiting    12s    #7     not heard for 1m30s; DRAINED by ann, 1h0m ago: a new disk
 
 blog: nothing was rolled out yet
   FROZEN by bob for 1h0m: sale
@@ -202,7 +202,7 @@ TEST_CASE("cli: orders go to their place with what was said, and the agent's sen
                             {{"unfreeze", "shop"}, "apps/shop/unfreeze"},
                             {{"drain", "shop"}, "apps/shop/drain"},
                             {{"undrain", "shop"}, "apps/shop/undrain"},
-                            {{"forget", "web3"}, "nodes/web3/forget"},
+                            {{"forget", "web3", "--reason", "burnt"}, "nodes/web3/forget"},
                             {{"accept", "web3"}, "nodes/web3/accept"},
                             {{"halt", "shop", "--rollout", "01HZX3V8M4N5P6Q7R8S9T0V1W2"}, "apps/shop/halt"}}) {
         auto arguments = words;
@@ -217,6 +217,7 @@ TEST_CASE("cli: orders go to their place with what was said, and the agent's sen
     const auto requests = agent.requests();
     CHECK(json::parse(requests[1].at("body").get<std::string>()) == json::Value{{"reason", "prices"}});
     const auto freeze = json::parse(requests[3].at("body").get<std::string>());
+    CHECK(json::parse(requests[7].at("body").get<std::string>()) == json::Value{{"reason", "burnt"}});
     CHECK(json::parse(requests.back().at("body").get<std::string>()) ==
           json::Value{{"rollout", "01HZX3V8M4N5P6Q7R8S9T0V1W2"}});
     CHECK(freeze.at("reason") == "sale");

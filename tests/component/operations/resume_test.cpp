@@ -181,7 +181,7 @@ TEST_CASE("orders: who has drained a node, why and since when is kept over a res
         for (const auto& one : status.apps.at(0).rollout.value().nodes) {
             if (one.self) return one.drained;
         }
-        return std::optional<operations::DrainView>();
+        return std::optional<operations::OrderView>();
     };
     node.restart();
     REQUIRE(test::eventually([&] { return node.begun(); }));

@@ -40,7 +40,8 @@ Durable full_durable() {
     d.forced = rollout.target();
     d.forced_by = "ann";
     d.duty = Duty{rollout.target(), 3, 2, true};
-    d.known[rollout.key] = Known{rollout, true, true, true, 2, {NodeName("web2")}, true, true, NodeName("web3")};
+    d.known[rollout.key] = Known{rollout, true, true, true, 2, {NodeName("web2")}, true, true, NodeName("web3"),
+                                OrderNote{"ann", "fine", 12}};
     d.failed[rollout.key] =
         Failure{2, FailureKind::halted, NodeName("web1"), "ann", "looks \"wrong\"\n", 5, rollout.commit};
     d.once[rollout.key] = OnceState{1, NodeName("web1"), true, true, 6};
@@ -49,7 +50,8 @@ Durable full_durable() {
                 Grant{1, NodeName("web3"), {3, 4}, {}, false}};
     d.done[NodeName("web2")] = {3, 4};
     d.freeze = {4, FreezeNote{"ann", "lunch", 8, 9}};
-    d.identities[NodeName("web2")] = {2, 0};
+    d.identities[NodeName("web2")] = {2, 0, OrderNote{"ann", "burnt", 13}};
+    d.identities[NodeName("web3")] = {1, 7};
     d.barred = {5, 0xFFFFFFFFFFFFFFFFULL};
     d.spreads[3] = Spread{"forget", 1, {NodeName("web1")}};
     d.next_order = 4;
@@ -64,7 +66,7 @@ Message with(Body body) {
     message.header.config_hash = "c0ffee";
     message.header.status = {
         some_rollout().target(), some_rollout().commit, some_rollout('2').target(), Phase::asking, true, false, true,
-        DrainNote{"ann", "a new \"disk\"", 11}};
+        OrderNote{"ann", "a new \"disk\"", 11}};
     message.header.failed = full.failed;
     message.header.once = full.once;
     message.header.freeze = full.freeze;

@@ -387,7 +387,7 @@ TEST_CASE("chain: every node knows who has drained a node, why and since when") 
         return PeerView{};
     };
     CHECK(seen(web1, web3).serving);
-    const DrainNote note{"ann", "a new disk", 77};
+    const OrderNote note{"ann", "a new disk", 77};
     bus.feed(web3, [&](Machine& m) { return m.held_out(bus.now, true, note); });
     bus.run(Milliseconds(100));  // told at once
     for (const auto& node : {web1, web2}) {
@@ -397,7 +397,7 @@ TEST_CASE("chain: every node knows who has drained a node, why and since when") 
     }
     CHECK(bus.view(web3).drained == note);
     // Another person takes it over: nothing else has changed.
-    const DrainNote other{"bo", "still the disk", 78};
+    const OrderNote other{"bo", "still the disk", 78};
     bus.feed(web3, [&](Machine& m) { return m.held_out(bus.now, true, other); });
     bus.run(Milliseconds(100));
     CHECK(seen(web1, web3).drained == other);
@@ -405,6 +405,30 @@ TEST_CASE("chain: every node knows who has drained a node, why and since when") 
     bus.run(Milliseconds(100));
     CHECK(seen(web1, web3).serving);
     CHECK_FALSE(seen(web1, web3).drained);
+}
+
+TEST_CASE("chain: every node knows who has forgotten a machine and why, though two have at once") {
+    Bus bus(4);
+    bus.start_all();
+    bus.offer(web1, 'a');
+    bus.run(seconds(60));
+    bus.kill(web3);
+    bus.run(seconds(20));
+    bus.order(web1, Forget{web3, "burnt"});
+    bus.order(web2, Forget{web3, "drowned"});
+    bus.run(seconds(30));
+    std::set<std::string> reasons;
+    for (const auto& node : {web1, web2, web4}) {
+        for (const auto& peer : bus.view(node).peers) {
+            CHECK(peer.forgotten.has_value() == (peer.node == web3));
+            if (!peer.forgotten) continue;
+            CHECK(peer.forgotten->who == "ann");
+            CHECK(peer.forgotten->since_ms > 0);
+            reasons.insert(peer.forgotten->reason);
+        }
+        CHECK(bus.disk(node).identities.at(web3).incarnation == 0);
+    }
+    CHECK(reasons.size() == 1);
 }
 
 TEST_CASE("chain: once steps run on the first node only, and nobody switches before it has succeeded") {

@@ -104,10 +104,16 @@ TEST_CASE("chain: promote ends the bake time") {
     const auto target = bus.offer(web1, 'a');
     bus.run(seconds(10));
     CHECK(bus.running() == Strings{"a", "-", "-"});
-    const auto id = bus.order(web3, Promote{target});  // from any node
+    const auto id = bus.order(web3, Promote{target, "seen enough"});  // from any node
     bus.run(seconds(20));
     CHECK(bus.machine(web3).order_known(id));
     CHECK(bus.running() == Strings{"a", "a", "a"});
+    for (const auto& node : {web1, web2, web3}) {
+        const auto promoted = bus.view(node).promoted;
+        REQUIRE(promoted.contains(target.key));
+        CHECK(promoted.at(target.key).who == "ann");
+        CHECK(promoted.at(target.key).reason == "seen enough");
+    }
 }
 
 TEST_CASE("chain: an app that falls ill while it bakes is put back, and nobody follows") {
