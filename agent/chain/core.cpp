@@ -131,7 +131,7 @@ Effects Core::receive(Instant now, const NodeName& from, const Message& message,
         bool known_database;
         void operator()(const Unknown&) const {}
         void operator()(const Ask& ask) const { core.receive_ask(from, header, ask); }
-        void operator()(const Granted& granted) const { core.receive_granted(from, granted); }
+        void operator()(const Granted& granted) const { core.receive_granted(from, granted, known_database); }
         void operator()(const Denied& denied) const { core.receive_denied(from, denied); }
         void operator()(const Release& release) const {
             if (known_database) core.receive_release(from, release);

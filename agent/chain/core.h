@@ -173,7 +173,7 @@ class Core {
     void vote_for_oneself();
     /// None: granted and stored; else why not. An empty reason: the ask is over, no answer.
     [[nodiscard]] std::optional<Denied> consider(const NodeName& from, const std::string& config_hash, const Ask& ask);
-    void receive_granted(const NodeName& from, const Granted& granted);
+    void receive_granted(const NodeName& from, const Granted& granted, bool known_database);
     void receive_denied(const NodeName& from, const Denied& denied);
     void count_votes();
     void refused();  ///< a majority has become impossible, or the time is over

@@ -165,12 +165,15 @@ void Core::receive_ask(const NodeName& from, const Header& header, const Ask& as
     }
 }
 
-void Core::receive_granted(const NodeName& from, const Granted& granted) {
+void Core::receive_granted(const NodeName& from, const Granted& granted, bool known_database) {
     if (!d_.claim || d_.claim->ticket != granted.ticket) {
         if (granted.ticket.incarnation == d_.incarnation) send(from, Release{granted.ticket});
         return;
     }
     if (d_.phase != Phase::asking && !revalidating_) return;
+    // An agent that was forgotten, or another one in its name: what the node's own has granted it does not know, and a
+    // voter has one vote.
+    if (rules_.wiped_wait && !known_database) return;
     if (granted.round != d_.claim->round || granted.target != d_.claim->rollout.target() || !is_voter(from)) return;
     granted_by_.insert(from);
     denied_by_.erase(from);

@@ -49,6 +49,26 @@ TEST_CASE("chain: of two nodes one alone cannot go, with a witness it can") {
     CHECK(bus.running()[0] == (witnesses == 1 ? "a" : "-"));
 }
 
+TEST_CASE("chain: a permit counts only from the agent that is known to be the voter") {
+    Bus bus(3);
+    bus.start_all();
+    bus.run(seconds(20));
+    bus.cut = {web2, web3};
+    bus.offer(web1, 'a');
+    for (int look = 0; look < 200 && bus.disk(web1).phase != Phase::asking; ++look) bus.run(Milliseconds(50));
+    REQUIRE(bus.disk(web1).phase == Phase::asking);
+    // As a machine does that was forgotten and is back, or another one that says that it is web2.
+    const auto claim = bus.disk(web1).claim.value();
+    Message message;
+    message.header.incarnation = bus.disk(web2).incarnation + 1;
+    message.body = Granted{claim.ticket, claim.round, claim.rollout.target()};
+    bus.feed(web1, [&](Machine& m) { return m.receive(bus.now, web2, message); });
+    CHECK(bus.disk(web1).phase == Phase::asking);
+    message.header.incarnation = bus.disk(web2).incarnation;
+    bus.feed(web1, [&](Machine& m) { return m.receive(bus.now, web2, message); });
+    CHECK(bus.disk(web1).phase == Phase::out);
+}
+
 TEST_CASE("chain: a peer with another configuration denies, and says so") {
     Bus bus(3);
     bus.config_hashes[web1] = "other";
