@@ -405,7 +405,9 @@ void add_orders(CLI::App& root, Chosen& chosen) {
             ->check(name_check());
         made->add_option("--reason", chosen.order.reason, "why, for the others; kept in the audit");
         made->callback([&chosen, verb = std::string(name)] {
-            chosen.run = [&chosen, verb] { return node_order(chosen.connection, verb, chosen.order_node, chosen.order.reason); };
+            chosen.run = [&chosen, verb] {
+                return node_order(chosen.connection, verb, chosen.order_node, chosen.order.reason);
+            };
         });
     }
 }

@@ -59,8 +59,11 @@ std::string ordered(std::string_view what, const json::Value* order, std::int64_
     const auto by = text_of(*order, "by");
     const auto time = since(number_of(*order, "since_ms"), now_ms);
     const auto reason = text_of(*order, "reason");
-    return fmt::format("{}{}{}{}", what, by.empty() ? "" : " by " + by, time.empty() ? "" : fmt::format(", {} ago", time),
-                       reason.empty() ? "" : ": " + reason);
+    std::string text(what);
+    if (!by.empty()) text += " by " + by;
+    if (!time.empty()) text += fmt::format(", {} ago", time);
+    if (!reason.empty()) text += ": " + reason;
+    return text;
 }
 
 std::string headline(const json::Value& app, const json::Value* rollout, std::int64_t now_ms) {

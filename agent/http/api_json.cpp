@@ -16,9 +16,9 @@ json::Value to_json(const wire::Cause& cause) {
             {"address", cause.address}};
 }
 
-json::Value to_json(const std::optional<operations::OrderView>& drained) {
-    if (!drained) return nullptr;
-    return {{"by", drained->by}, {"reason", drained->reason}, {"since_ms", drained->since_ms}};
+json::Value to_json(const std::optional<operations::OrderView>& order) {
+    if (!order) return nullptr;
+    return {{"by", order->by}, {"reason", order->reason}, {"since_ms", order->since_ms}};
 }
 
 json::Value to_json(const operations::NodeView& node) {

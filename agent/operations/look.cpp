@@ -135,9 +135,9 @@ std::string queued_behind(const chain::View& view, const wire::RolloutKey& key) 
     return fmt::format("waits for the end of rollout {} (on_new_commit: queue)", before.key.id);
 }
 
-std::optional<OrderView> order_view(const std::optional<chain::OrderNote>& drained) {
-    if (!drained) return {};
-    return OrderView{drained->who, drained->reason, drained->since_ms};
+std::optional<OrderView> order_view(const std::optional<chain::OrderNote>& order) {
+    if (!order) return {};
+    return OrderView{order->who, order->reason, order->since_ms};
 }
 
 RolloutView rollout_view(const config::AgentConfig& config, store::Store& store, const wire::Rollout& rollout,

@@ -249,9 +249,9 @@ std::string Operations::unfreeze(const AppName& app, const Caller& caller) {
 std::string Operations::set_drained(const AppName& app, bool drained, const Caller& caller) {
     (void)config_.app(app);
     record(caller, drained ? "drain" : "undrain", app, "");
-    using Note = std::optional<chain::OrderNote>;
-    engine_.set_drained(app,
-                        drained ? Note({caller.who, caller.reason, to_epoch_ms(clock_.wall())}) : Note(std::nullopt));
+    std::optional<chain::OrderNote> order;
+    if (drained) order = chain::OrderNote{caller.who, caller.reason, to_epoch_ms(clock_.wall())};
+    engine_.set_drained(app, order);
     if (drained && config_.traffic_of(config_.app(app)).method == config::TrafficMethod::none) {
         return fmt::format("{} answers 503 at /health/{}; nothing else tells a load balancer: traffic.method is none",
                            config_.self, app);

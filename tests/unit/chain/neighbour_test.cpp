@@ -19,6 +19,15 @@ Bus with_steward() {
     return bus;
 }
 
+/// web1 runs `a`, and its neighbours do not come to an end with it.
+wire::Target begin_to_bring_on(Bus& bus) {
+    bus.neighbours_hang = true;
+    bus.start_all();
+    const auto target = bus.offer(web1, 'a');
+    bus.run(seconds(20));
+    return target;
+}
+
 }  // namespace
 
 TEST_CASE("chain: a node keeps its lane until its neighbours have the rollout") {
@@ -41,10 +50,7 @@ TEST_CASE("chain: a node keeps its lane until its neighbours have the rollout") 
 
 TEST_CASE("chain: an agent that was killed takes its neighbours up again, without a switch of its own") {
     auto bus = with_steward();
-    bus.neighbours_hang = true;
-    bus.start_all();
-    bus.offer(web1, 'a');
-    bus.run(seconds(20));
+    (void)begin_to_bring_on(bus);
     for (int time = 0; time < 3; ++time) {
         bus.kill(web1);
         bus.run(seconds(20));
@@ -136,10 +142,7 @@ TEST_CASE("chain: neighbours that were not gone through with leave the lane free
 
 TEST_CASE("chain: a steward that was restarted brings on nobody else before a majority says that the rollout stands") {
     auto bus = with_steward();
-    bus.neighbours_hang = true;
-    bus.start_all();
-    const auto target = bus.offer(web1, 'a');
-    bus.run(seconds(20));
+    const auto target = begin_to_bring_on(bus);
     CHECK(bus.machine(web1).goes_on(target) == GoesOn::yes);
     bus.kill(web1);
     bus.run(seconds(20));
@@ -163,10 +166,7 @@ TEST_CASE("chain: a steward that was restarted brings on nobody else before a ma
 
 TEST_CASE("chain: a steward that was restarted learns that the rollout was halted meanwhile, and keeps what it has") {
     auto bus = with_steward();
-    bus.neighbours_hang = true;
-    bus.start_all();
-    const auto target = bus.offer(web1, 'a');
-    bus.run(seconds(20));
+    const auto target = begin_to_bring_on(bus);
     bus.kill(web1);
     bus.order(web2, Halt{target, "looks wrong"});
     bus.run(seconds(20));
