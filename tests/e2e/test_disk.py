@@ -134,7 +134,7 @@ class FullDiskTest(SafetyCase):
             self.assertEqual(chain["web2"].app("mini")["phase"], "out")
             self.assertEqual(self.service(chain, "web2"), 503)
             # It has told everybody, and the others have not gone after it.
-            self.assertEqual(chain.rollout(commit, "web3")["state"], "halted")
+            chain.wait_for(commit, "halted", seen_by="web3")
             free()
             freed = time.time()
             wait_until(lambda: chain.running_commit("web2") == chain.first
