@@ -158,7 +158,7 @@ struct PeerView {
     std::optional<OrderNote> forgotten{};  ///< its machine is gone, as a person said; `who` may be empty: not known
 };
 struct HaltedView {
-    wire::RolloutKey key;
+    wire::Rollout rollout;
     std::string because;  ///< for people: who or where, and why
     std::int64_t since_ms = 0;
 };

@@ -209,7 +209,7 @@ View Core::view(Instant now) const {
         if (known.promoted) view.promoted[key] = known.promoted_by;
         if (!is_failed(known)) continue;
         const auto& failure = d_.failed.at(key);
-        view.halted.push_back({key,
+        view.halted.push_back({known.rollout,
                                failure.kind == FailureKind::halted
                                    ? fmt::format("halted by {}: {}", failure.who, failure.reason)
                                    : fmt::format("failed on {}: {}", failure.node, failure.reason),

@@ -394,29 +394,9 @@ void AppDriver::carry_out(const chain::Note& note) {
     }
 }
 
-void AppDriver::record_queued(const chain::View& view) {
-    if (view.queued.empty()) recorded_.clear();
-    for (const auto& rollout : view.queued) {
-        const auto& id = rollout.key.id;
-        if (recorded_.contains(id) || unstored_) continue;
-        try {
-            if (!context_.store.rollouts.get(context_.app.name, id)) {
-                context_.store.rollouts.upsert(
-                    {rollout, store::RolloutState::running, {}, to_epoch_ms(context_.clock.wall())});
-            }
-            recorded_.insert(id);
-        } catch (const Error& error) {
-            // For people only, and tried again with whatever comes next.
-            log::warning("chain", "cannot record a queued rollout",
-                         {{"app", context_.app.name}, {"rollout", id}, {"reason", error.text()}});
-            return;
-        }
-    }
-}
-
 void AppDriver::note_waiting() {
     const auto view = this->view();
-    record_queued(view);
+    if (!unstored_) progress_.record(view);
     if (switching()) return;  // its stages say what they wait for
     waiting_.say(view);
     if (!view.wanted || view.baking || view.waits_for == waits_for_) return;

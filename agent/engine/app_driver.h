@@ -6,7 +6,6 @@
 #include <functional>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -105,8 +104,6 @@ class AppDriver final : private RunnerEvents {
     void note_waiting();
     /// As the machine has it, and of the neighbours what the steward knows.
     [[nodiscard]] chain::View view() const;
-    /// Rollouts that wait for their time are shown from the moment they are known, not only once a build begins.
-    void record_queued(const chain::View& view);
     /// Ends the records of builds that nobody works on or wants any more: what a crash or a late cancel left behind.
     void settle_records();
     [[nodiscard]] bool listening() const;
@@ -129,7 +126,6 @@ class AppDriver final : private RunnerEvents {
     std::optional<NodeName> answering_;  ///< a peer whose messages are being received
     std::vector<chain::Message> answer_;
     std::string waits_for_;         ///< as last noted in the build's record
-    std::set<RolloutId> recorded_;  ///< queued rollouts that the store has
     bool app_up_ = true;
     bool held_out_ = false;  ///< as the protocol was told last; so is the next
     std::optional<chain::OrderNote> drained_;

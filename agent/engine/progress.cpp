@@ -63,6 +63,28 @@ void Progress::note_waiting(const wire::RolloutKey& rollout, const std::string& 
     publish(*row);
 }
 
+void Progress::record(const chain::View& view) {
+    if (view.queued.empty() && view.halted.empty()) recorded_.clear();
+    const auto once = [&](const wire::Rollout& rollout) {
+        if (recorded_.contains(rollout.target())) return;
+        record(rollout);
+        recorded_.insert(rollout.target());
+    };
+    try {
+        for (const auto& rollout : view.queued) once(rollout);
+        for (const auto& halted : view.halted) once(halted.rollout);
+    } catch (const Error& error) {
+        // For people only, and tried again with whatever comes next.
+        log::warning("chain", "cannot record a rollout that waits", {{"app", app_.name}, {"reason", error.text()}});
+    }
+}
+
+void Progress::record(const wire::Rollout& rollout) {
+    const auto known = store_.rollouts.get(app_.name, rollout.key.id);
+    if (known && known->rollout.attempt >= rollout.attempt) return;
+    store_.rollouts.upsert({rollout, store::RolloutState::running, {}, to_epoch_ms(clock_.wall())});
+}
+
 void Progress::say_again(const std::optional<wire::Rollout>& current, const std::optional<wire::Rollout>& newest) {
     const auto& rollouts = store_.rollouts;
     if (current && !store_.builds.for_rollout(app_.name, current->key.id)) {
@@ -128,12 +150,7 @@ void Progress::publish(const wire::NodeProgress& row) {
 }
 
 void Progress::merge(const std::vector<wire::NodeProgress>& progress, const std::vector<wire::Rollout>& rollouts) {
-    const auto at = to_epoch_ms(clock_.wall());
-    for (const auto& rollout : rollouts) {
-        const auto known = store_.rollouts.get(app_.name, rollout.key.id);
-        if (known && known->rollout.attempt >= rollout.attempt) continue;
-        store_.rollouts.upsert({rollout, store::RolloutState::running, {}, at});
-    }
+    for (const auto& rollout : rollouts) record(rollout);
     for (const auto& row : progress) {
         if (row.node != config_.self) store_.rollouts.put_progress(app_.name, row);
     }

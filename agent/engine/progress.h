@@ -4,8 +4,10 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <vector>
 
+#include "agent/chain/machine.h"
 #include "agent/engine/outbox.h"
 #include "agent/store/store.h"
 #include "common/clock.h"
@@ -21,6 +23,9 @@ class Progress {
              Outbox& outbox)
         : config_(config), app_(app), store_(store), clock_(clock), outbox_(outbox) {}
 
+    /// Rollouts that wait for their time, or are halted before it, are in the history from the moment they are known,
+    /// not only once a build begins.
+    void record(const chain::View& view);
     /// A build of this node has changed: stored, and told to every peer. `current`: what this node runs.
     void update(const store::BuildRecord& record, const std::optional<wire::Rollout>& current);
     /// What this node waits for while no build of its own is open, and about which rollout; empty: nothing any more.
@@ -39,6 +44,7 @@ class Progress {
     void history(std::vector<wire::NodeProgress>& progress, std::vector<wire::Rollout>& rollouts) const;
 
   private:
+    void record(const wire::Rollout& rollout);
     void publish(const wire::NodeProgress& row);
 
     const config::AgentConfig& config_;
@@ -46,6 +52,7 @@ class Progress {
     store::Store& store_;
     const Clock& clock_;
     Outbox& outbox_;
+    std::set<wire::Target> recorded_;  ///< queued and halted rollouts that the store has
 };
 
 }  // namespace baton::engine

@@ -89,15 +89,20 @@ std::vector<const config::Node*> visiting_order(const config::AgentConfig& confi
     return order;
 }
 
+/// Null when it is not halted.
+const chain::HaltedView* halted_view(const chain::View& chain_view, const wire::RolloutKey& key) {
+    const auto is_this = [&](const chain::HaltedView& one) { return one.rollout.key == key; };
+    const auto it = std::ranges::find_if(chain_view.halted, is_this);
+    return it == chain_view.halted.end() ? nullptr : &*it;
+}
+
 RolloutState state_of(const RolloutView& view, const chain::View& chain_view) {
     const auto& key = view.rollout.key;
     const auto is_this = [&](const wire::Rollout& rollout) { return rollout.key == key; };
     if (std::ranges::any_of(chain_view.queued, is_this)) return RolloutState::queued;
     const bool leading = chain_view.leading && is_this(*chain_view.leading);
     const bool newest = chain_view.newest && chain_view.newest->key == view.rollout.key;
-    if (std::ranges::find(chain_view.halted, key, &chain::HaltedView::key) != chain_view.halted.end()) {
-        return RolloutState::halted;
-    }
+    if (halted_view(chain_view, key) != nullptr) return RolloutState::halted;
     bool failed = false;
     bool all_done = true;
     for (const auto& node : view.nodes) {
@@ -182,8 +187,7 @@ RolloutView rollout_view(const config::AgentConfig& config, store::Store& store,
     }
     if (view.state == RolloutState::queued) view.reason = queued_behind(chain_view, rollout.key);
     if (view.state == RolloutState::halted) {
-        const auto halted = std::ranges::find(chain_view.halted, rollout.key, &chain::HaltedView::key);
-        if (halted != chain_view.halted.end()) {
+        if (const auto* halted = halted_view(chain_view, rollout.key)) {
             view.reason = halted->because;
             view.halted_ms = halted->since_ms;
         }

@@ -166,7 +166,7 @@ std::string Operations::resume(const AppName& app, const RolloutId& which, const
     auto view = engine_.snapshot(app).view;
     const auto halted = [&] {
         return which.empty() ? view.newest_halted
-                             : std::ranges::any_of(view.halted, [&](const auto& one) { return one.key.id == which; });
+                             : std::ranges::any_of(view.halted, [&](const auto& one) { return one.rollout.key.id == which; });
     };
     // How the others stand and what their protocol says come in different letters. What this node shows is what the
     // person means, so that the rest is waited for.

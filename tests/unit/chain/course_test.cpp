@@ -100,7 +100,7 @@ TEST_CASE("chain: what waits in a queue can be halted by name, and retried befor
         CHECK(view.queued[0].target() == c);
         CHECK_FALSE(view.newest_halted);
         REQUIRE(view.halted.size() == 1);
-        CHECK(view.halted[0].key == b.key);
+        CHECK(view.halted[0].rollout.key == b.key);
         CHECK_THAT(view.halted[0].because, Catch::Contains("halted by ann: not yet"));
     }
     SECTION("retried while it waits, it keeps its place, and its turn comes without anybody's silence") {
