@@ -52,9 +52,11 @@ class ReturnTest(SafetyCase):
             began = time.time()
 
             def back():
+                # In this order: what comes up between the two questions is no release that it served before.
+                service = self.service(chain, "web3")
                 if chain.running_commit("web3") == commit:
                     return True
-                self.assertIn(self.service(chain, "web3"), (503, None), "it serves with the fleet's release only")
+                self.assertIn(service, (503, None), "it serves with the fleet's release only")
                 return False
             wait_until(back, 60, lambda: f"web3 runs {commit}: {chain['web3'].app('mini')}")
             self.settled(chain, commit)
@@ -73,9 +75,10 @@ class ReturnTest(SafetyCase):
         chain["web3"].start()
 
         def caught_up():
+            service = self.service(chain, "web3")
             if chain.running_commit("web3") == commit:
                 return True
-            self.assertNotEqual(self.service(chain, "web3"), 200, "an old release is served after the boot")
+            self.assertNotEqual(service, 200, "an old release is served after the boot")
             return False
         wait_until(caught_up, 60, lambda: f"web3 runs {commit}: {chain['web3'].app('mini')}", every=0.02)
         self.settled(chain, commit)
