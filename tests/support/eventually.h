@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The one way in which tests wait: for a condition, with a limit.
+// The one way in which tests wait: for a condition, with a limit that is for a hang.
 #pragma once
 
 #include <chrono>
@@ -9,6 +9,6 @@ namespace baton::test {
 
 /// Polls `condition` until it holds or `within` has passed; the last answer.
 [[nodiscard]] bool eventually(const std::function<bool()>& condition,
-                              std::chrono::milliseconds within = std::chrono::seconds(5));
+                              std::chrono::milliseconds within = std::chrono::seconds(60));
 
 }  // namespace baton::test

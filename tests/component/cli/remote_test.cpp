@@ -283,7 +283,7 @@ TEST_CASE("cli: status --watch prints changes where there is no terminal, until 
     const pthread_t watcher = pthread_self();
     const std::jthread interrupter([&] {
         const auto asked_twice = [&] { return agent.requests().size() >= 2; };
-        static_cast<void>(baton::test::eventually(asked_twice, std::chrono::seconds(10)));
+        static_cast<void>(baton::test::eventually(asked_twice));
         pthread_kill(watcher, SIGINT);
     });
     const auto result = baton_cli({"status", "shop", "--watch", "--agent", agent.url()});

@@ -60,11 +60,11 @@ TEST_CASE("doorman: the last wish is carried out") {
     auto& doorman = node.start();
     CHECK(doorman.told());
     doorman.keep_out(true);
-    REQUIRE(test::eventually([&] { return doorman.told(); }, 10s));
+    REQUIRE(test::eventually([&] { return doorman.told(); }));
     CHECK(node.has("out"));
     doorman.keep_out(true);
     doorman.keep_out(false);
-    REQUIRE(test::eventually([&] { return doorman.told(); }, 10s));
+    REQUIRE(test::eventually([&] { return doorman.told(); }));
     CHECK_FALSE(node.has("out"));
 }
 
@@ -72,27 +72,27 @@ TEST_CASE("doorman: a load balancer that could not be told is told again, and un
     Node node;
     auto& doorman = node.commands("echo asked; test -e reachable", "true");
     doorman.keep_out(true);
-    REQUIRE(test::eventually([&] { return !doorman.trouble().empty(); }, 10s));
+    REQUIRE(test::eventually([&] { return !doorman.trouble().empty(); }));
     CHECK(doorman.trouble() == "the load balancer command did not follow");
     CHECK_FALSE(doorman.told());
     CHECK(read_file(node.dir / "load-balancer.log", 1000).find("asked") != std::string::npos);
     write_file_atomically(node.dir / "reachable", "");
-    REQUIRE(test::eventually([&] { return doorman.told(); }, 10s));
+    REQUIRE(test::eventually([&] { return doorman.told(); }));
     CHECK(doorman.trouble().empty());
 }
 
 TEST_CASE("doorman: a switch breaks off what is being told, and it is told when the switch is over") {
     Node node;
-    auto& doorman = node.commands("touch begun; test -e quick || sleep 60; touch told", "true");
+    auto& doorman = node.commands("touch begun; test -e quick || sleep 100; touch told", "true");
     doorman.keep_out(true);
-    REQUIRE(test::eventually([&] { return node.has("begun"); }, 10s));
+    REQUIRE(test::eventually([&] { return node.has("begun"); }));
     {
         const auto door = doorman.hold();
         CHECK_FALSE(node.has("told"));
         write_file_atomically(node.dir / "quick", "");
         CHECK_FALSE(test::eventually([&] { return node.has("told"); }, 200ms));
     }
-    REQUIRE(test::eventually([&] { return doorman.told(); }, 10s));
+    REQUIRE(test::eventually([&] { return doorman.told(); }));
     CHECK(node.has("told"));
 }
 
@@ -100,7 +100,7 @@ TEST_CASE("doorman: what a switch is about to say itself is told no more") {
     Node node;
     auto& doorman = node.commands("false", "touch back");
     doorman.keep_out(true);
-    REQUIRE(test::eventually([&] { return !doorman.trouble().empty(); }, 10s));
+    REQUIRE(test::eventually([&] { return !doorman.trouble().empty(); }));
     doorman.withdraw();
     CHECK(doorman.told());
     CHECK(doorman.trouble().empty());

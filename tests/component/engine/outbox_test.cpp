@@ -104,7 +104,7 @@ TEST_CASE("outbox: a letter signed for one peer is refused by another") {
     config.nodes = {node("web1", "127.0.0.1", 2), node("web2", "127.0.0.1", web3.port())};
     const net::PeerSigner signer(cluster, config.self, clock);
     const engine::Outbox outbox(config, signer);
-    CHECK(outbox.call(NodeName("web2"), "POST", "/x", "body", 5s).status == 401);
+    CHECK(outbox.call(NodeName("web2"), "POST", "/x", "body", 60s).status == 401);
     CHECK(web3.heard().empty());
 }
 

@@ -22,7 +22,7 @@ TEST_CASE("mirror: a fetch brings the branch, the next one its new commit") {
     CHECK(fetch(mirror) == first);
     CHECK(fetch(mirror) == first);
     const CommitId second = work.commit_file("a", "2", "second");
-    CHECK(mirror.remote_tip({}, in(Milliseconds{5'000})) == second);
+    CHECK(mirror.remote_tip({}, in(Milliseconds{60'000})) == second);
     CHECK(fetch(mirror) == second);
     CHECK(git::Repository(mirror.path()).is_ancestor(first, second));
 }
@@ -49,7 +49,7 @@ TEST_CASE("mirror: a file url works as a path does, also for the bare repository
     const CommitId tip = work.commit_file("a", "1", "first");
     run_tool({"git", "clone", "--quiet", "--bare", work.path().string(), (dir / "host.git").string()}, dir.path());
     const git::Mirror mirror = mirror_of(dir, "file://" + (dir / "host.git").string());
-    CHECK(mirror.remote_tip({}, in(Milliseconds{5'000})) == tip);
+    CHECK(mirror.remote_tip({}, in(Milliseconds{60'000})) == tip);
     CHECK(fetch(mirror) == tip);
 }
 
@@ -58,7 +58,7 @@ TEST_CASE("mirror: a branch that is not there is no tip, and an error of the fet
     Work work(dir / "work");
     work.commit_file("a", "1", "first");
     const git::Mirror mirror(dir / "m.git", git::Remote{work.path(), {}, dir / "home"}, "release");
-    CHECK_FALSE(mirror.remote_tip({}, in(Milliseconds{5'000})).has_value());
+    CHECK_FALSE(mirror.remote_tip({}, in(Milliseconds{60'000})).has_value());
     const Error error = error_of([&] { fetch(mirror); });
     CHECK(error.kind() == ErrorKind::not_found);
     CHECK(error.text().find("refs/heads/release") != std::string::npos);
@@ -73,7 +73,7 @@ TEST_CASE("mirror: a directory that is no repository is an error with git's word
     CHECK(error.kind() == ErrorKind::not_found);
     CHECK(error.text().find("does not appear to be a git repository") != std::string::npos);
     CHECK(error.text().find("check the app's repository url") != std::string::npos);
-    CHECK(error_of([&] { (void)mirror.remote_tip({}, in(Milliseconds{5'000})); }).kind() == ErrorKind::not_found);
+    CHECK(error_of([&] { (void)mirror.remote_tip({}, in(Milliseconds{60'000})); }).kind() == ErrorKind::not_found);
 }
 
 TEST_CASE("mirror: a directory in the mirror's place that is no repository is left alone") {

@@ -81,7 +81,7 @@ TEST_CASE("packs: an empty mirror takes a whole history, and one that has it all
     TwoNodes nodes;
     const git::Repository ahead(nodes.ahead.path());
     const git::Mirror fresh = mirror_of(nodes.dir, nodes.work.path(), "fresh");
-    fresh.ensure_exists({}, in(Milliseconds{5'000}));
+    fresh.ensure_exists({}, in(Milliseconds{60'000}));
     git::Repository repository(fresh.path());
     repository.add_pack(ahead.make_pack(nodes.tip, {}, plenty), nodes.tip);
     CHECK(repository.changes({}, nodes.tip, 10).size() == 3);

@@ -49,10 +49,10 @@ TEST_CASE("git host: one that takes the connection and never answers is given up
         CHECK(fetched.error.kind() == ErrorKind::timeout);
         CHECK(fetched.error.text().find("no answer within") != std::string::npos);
         CHECK(fetched.took >= limit);
-        CHECK(fetched.took < Milliseconds{5'000});
+        CHECK(fetched.took < Milliseconds{20'000});
         const auto asked = timed_error([&] { (void)mirror.remote_tip({}, in(limit)); });
         CHECK(asked.error.kind() == ErrorKind::timeout);
-        CHECK(asked.took < Milliseconds{5'000});
+        CHECK(asked.took < Milliseconds{20'000});
     }
 }
 
@@ -63,14 +63,14 @@ TEST_CASE("git host: a fetch from a silent one ends when it is told to stop") {
     std::stop_source stop;
     bool connected = false;
     std::jthread stopper([&] {
-        connected = eventually([&] { return silent.connections() > 0; }, std::chrono::seconds(20));
+        connected = eventually([&] { return silent.connections() > 0; });
         stop.request_stop();
     });
-    const auto fetched = timed_error([&] { (void)mirror.fetch(stop.get_token(), in(Milliseconds{60'000})); });
+    const auto fetched = timed_error([&] { (void)mirror.fetch(stop.get_token(), in(Milliseconds{180'000})); });
     stopper.join();
     CHECK(connected);
     CHECK(fetched.error.kind() == ErrorKind::cancelled);
-    CHECK(fetched.took < Milliseconds{25'000});
+    CHECK(fetched.took < Milliseconds{100'000});
     // What the ended fetch held is free: the same mirror fetches from a host that answers.
     Work work(dir / "work");
     const CommitId tip = work.commit_file("a", "1", "first");

@@ -8,6 +8,7 @@
 #include <charconv>
 #include <fstream>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -39,6 +40,13 @@ bool RawClient::send(std::string_view bytes) {
         bytes.remove_prefix(static_cast<std::size_t>(sent));
     }
     return true;
+}
+
+unsigned RawClient::retransmits() const {
+    tcp_info info{};
+    socklen_t size = sizeof info;
+    if (::getsockopt(fd_.get(), IPPROTO_TCP, TCP_INFO, &info, &size) != 0) throw system_error("TCP_INFO", errno);
+    return info.tcpi_total_retrans;
 }
 
 bool RawClient::receive_some(std::chrono::steady_clock::time_point deadline) {

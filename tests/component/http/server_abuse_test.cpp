@@ -143,7 +143,7 @@ TEST_CASE("server: floods are cut at their limits while others are served and me
     CHECK(test::eventually([&] { return witness.answered > 10; }));
     witness.finish();
     CHECK(witness.failed == 0);
-    CHECK(witness.slowest_ms < 1000);
+    CHECK(witness.slowest_ms < 4'500);  // less than any deadline by which the server gets rid of somebody
 #ifndef BATON_SANITIZED
     const std::uint64_t after = test::resident_bytes();
     INFO("resident before " << before << ", after " << after);
@@ -165,8 +165,8 @@ TEST_CASE("server: who sends a head or a body one byte at a time is cut off at t
         client.send(head);
         std::string response;
         // Each pause is shorter than the deadline, all together are longer.
-        for (int i = 0; i < 100 && response.empty() && client.send("x"); ++i) response = client.read_all(50ms);
-        CHECK(std::chrono::steady_clock::now() - before < 2s);
+        for (int i = 0; i < 400 && response.empty() && client.send("x"); ++i) response = client.read_all(50ms);
+        CHECK(std::chrono::steady_clock::now() - before < 15s);
         return status_in(response);
     };
     CHECK(drip("GET /") == 408);
@@ -187,12 +187,12 @@ TEST_CASE("server: a crowd of half-open connections from one address does not ke
     }
     REQUIRE(test::eventually([&] { return server.counters().refused_connections >= 30; }));
     CHECK(server.counters().connections_now <= 40);
-    const std::string refused = crowd.back()->read_all(1s);
+    const std::string refused = crowd.back()->read_all(10s);
     CHECK(status_in(refused) == 503);
     for (int i = 0; i < 10; ++i) {
         const auto before = std::chrono::steady_clock::now();
         CHECK(status_in(ask(server.port(), plain_get)) == 200);
-        CHECK(std::chrono::steady_clock::now() - before < 500ms);
+        CHECK(std::chrono::steady_clock::now() - before < 4s);
     }
 }
 
@@ -219,7 +219,7 @@ TEST_CASE("server: followers have a limit of their own, and ordinary requests go
         if (request.target != "/events") return Response::text("pong");
         return Response::events([](Writer& out) {
             if (!out.write("data: 1\n\n")) return false;
-            return test::eventually([&] { return !out.open(); }, 20s);
+            return test::eventually([&] { return !out.open(); });
         });
     });
     server.start();
@@ -228,7 +228,7 @@ TEST_CASE("server: followers have a limit of their own, and ordinary requests go
     const auto status_from = [&](const std::string& address) {
         RawClient client(server.port(), address);
         client.send(follow);
-        return status_in(client.read_response(500ms));
+        return status_in(client.read_response(10s));
     };
     const auto add_from = [&](const std::string& address) {
         followers.push_back(std::make_unique<RawClient>(server.port(), address));
@@ -313,7 +313,7 @@ TEST_CASE("server: bodies that do not come make room for new connections") {
         crowd.back()->send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n");
     }
     REQUIRE(test::eventually([&] { return server.counters().connections_now == 8; }));
-    CHECK(test::eventually([&] { return status_in(ask(server.port(), plain_get)) == 200; }, 10s));
+    CHECK(test::eventually([&] { return status_in(ask(server.port(), plain_get)) == 200; }));
 }
 
 TEST_CASE("server: what it refuses by itself has the shape that the owner of the path gives it") {
@@ -353,11 +353,11 @@ TEST_CASE("server: a burst of simultaneous connections is served without waiting
     Server server({}, pong);
     server.start();
     std::vector<std::unique_ptr<RawClient>> burst;
-    const auto before = std::chrono::steady_clock::now();
     for (int i = 0; i < 200; ++i) burst.push_back(std::make_unique<RawClient>(server.port()));
     for (auto& client : burst) client->send(plain_get);
     int good = 0;
     for (auto& client : burst) good += status_in(client->read_all()) == 200 ? 1 : 0;
     CHECK(good == 200);
-    CHECK(std::chrono::steady_clock::now() - before < 3s);
+    // Who finds no room in the backlog comes again after a second.
+    for (const auto& client : burst) CHECK(client->retransmits() == 0);
 }

@@ -42,7 +42,7 @@ TEST_CASE("server: a bare POST without a length is answered at once, as one with
     const std::string response = client.read_response();
     CHECK(status_in(response) == 200);
     CHECK(has(response, "body=\n"));
-    CHECK(std::chrono::steady_clock::now() - before < std::chrono::seconds(1));
+    CHECK(std::chrono::steady_clock::now() - before < std::chrono::seconds(4));  // httplib's own would wait for five
 }
 
 TEST_CASE("server: one connection carries many requests, pipelined ones too") {
@@ -220,11 +220,13 @@ TEST_CASE("server: a body limit can depend on the request") {
 }
 
 TEST_CASE("server: stop is quick with idle connections and streams open, and frees the port") {
-    Server server({}, [](Request&& request) {
+    ServerOptions patient;
+    patient.limits.stop_grace = std::chrono::minutes(1);
+    Server server(patient, [](Request&& request) {
         if (request.target == "/") return Response::text("ok");
         return Response::events([](Writer& out) {
             if (!out.write("data: 1\n\n")) return false;
-            return test::eventually([&] { return !out.open(); }, std::chrono::seconds(20));
+            return test::eventually([&] { return !out.open(); });
         });
     });
     server.start();
@@ -238,7 +240,7 @@ TEST_CASE("server: stop is quick with idle connections and streams open, and fre
     REQUIRE(follower.read_until("data: 1"));
     const auto before = std::chrono::steady_clock::now();
     server.stop();
-    CHECK(std::chrono::steady_clock::now() - before < std::chrono::milliseconds(700));
+    CHECK(std::chrono::steady_clock::now() - before < std::chrono::seconds(20));  // nobody's request was waited for
     ServerOptions options;
     options.port = port;
     Server next(options, echo);

@@ -130,7 +130,7 @@ TEST_CASE("orders: a halt that a node shows can be resumed there, though its pro
     REQUIRE(answer.wait_for(200ms) == std::future_status::timeout);
     node.hear_failure();
     // It also looks for a majority that knows of the order, for a while.
-    REQUIRE(answer.wait_for(20s) == std::future_status::ready);
+    REQUIRE(answer.wait_for(60s) == std::future_status::ready);
     CHECK_THAT(answer.get(), Catch::Contains("01HZZZZZZZZZZZZZZZZZZZZZZZ is tried again"));
     node.engine->stop(0ms);
 }
@@ -140,7 +140,7 @@ TEST_CASE("orders: what is not halted cannot be resumed, and that is said at onc
     REQUIRE(test::eventually([&] { return node.begun(); }));
     node.hear({node.known()}, {});
     auto answer = std::async(std::launch::async, [&] { return node.operations->resume(shop, {}, {"ann", "::1"}); });
-    REQUIRE(answer.wait_for(3s) == std::future_status::ready);
+    REQUIRE(answer.wait_for(4500ms) == std::future_status::ready);  // news would be waited for for five seconds
     CHECK_THROWS_WITH(answer.get(), Catch::Contains("is not halted"));
     node.engine->stop(0ms);
 }

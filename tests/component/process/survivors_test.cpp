@@ -46,7 +46,7 @@ process::Command marked(const std::string& script, const std::string& mark) {
 struct CancelWhen {
     CancelWhen(std::stop_source& source, std::filesystem::path ready)
         : thread([&source, file = std::move(ready)] {
-              saw = eventually([&] { return std::filesystem::exists(file); }, 20s);
+              saw = eventually([&] { return std::filesystem::exists(file); });
               source.request_stop();
           }) {}
     static inline std::atomic<bool> saw{false};
@@ -59,26 +59,26 @@ TEST_CASE("process: one that ignores SIGTERM is killed after its time and its gr
     const auto mark = new_mark();
     const Sweeper sweeper(mark);
     auto command = marked("trap '' TERM; echo started; while :; do sleep 1; done", mark);
-    command.timeout = 1s;
+    command.timeout = 3s;
     command.grace = 300ms;
     const auto captured = process::capture(command, {});
     REQUIRE(captured.result.end == End::timed_out);
-    REQUIRE(captured.result.describe() == "timed out after 1s");
+    REQUIRE(captured.result.describe() == "timed out after 3s");
     REQUIRE(captured.output.find("started\n") == 0);
-    REQUIRE(captured.result.duration >= 1300ms);
-    REQUIRE(captured.result.duration < 5s);
+    REQUIRE(captured.result.duration >= 3300ms);
+    REQUIRE(captured.result.duration < 30s);
     REQUIRE(processes_with(mark).empty());
 }
 
 TEST_CASE("process: one that heeds SIGTERM may clean up, and its last words are kept") {
     auto command = shell("trap 'echo cleaned up; exit 0' TERM; echo started; while :; do sleep 0.05; done");
-    command.timeout = 2s;
-    command.grace = 20s;
+    command.timeout = 4s;
+    command.grace = 60s;
     const auto captured = process::capture(command, {});
     REQUIRE(captured.result.end == End::timed_out);
     REQUIRE(captured.output.starts_with("started\n"));
     REQUIRE(captured.output.ends_with("cleaned up\n"));
-    REQUIRE(captured.result.duration < 10s);
+    REQUIRE(captured.result.duration < 60s);
 }
 
 TEST_CASE("process: double-forked daemons that ignore SIGTERM end with the command") {
@@ -100,7 +100,7 @@ TEST_CASE("process: forkers that fork all the time end with the command") {
     const std::string forker = "(trap '' TERM; while :; do setsid sleep 0.3 & sleep 0.01; done) & ";
     const auto captured = process::capture(marked(forker + forker + forker + "sleep 0.5; exit 0", mark), {});
     REQUIRE(captured.result.ok());
-    REQUIRE(captured.result.duration < 8s);
+    REQUIRE(captured.result.duration < 30s);
     REQUIRE(processes_with(mark).empty());
 }
 
@@ -108,18 +108,18 @@ TEST_CASE("process: stopped processes are ended as well") {
     const auto mark = new_mark();
     const Sweeper sweeper(mark);
     auto command = marked("sh -c 'kill -STOP $$' & sleep 0.2; exit 0", mark);
-    command.grace = 20s;
+    command.grace = 60s;
     const auto captured = process::capture(command, {});
     REQUIRE(captured.result.ok());
-    REQUIRE(captured.result.duration < 5s);
+    REQUIRE(captured.result.duration < 30s);
     REQUIRE(processes_with(mark).empty());
 }
 
 TEST_CASE("process: a left-over that holds the output does not delay the end") {
-    const auto captured = run_shell("sleep 30 & echo done");
+    const auto captured = run_shell("sleep 60 & echo done");
     REQUIRE(captured.result.ok());
     REQUIRE(captured.output == "done\n");
-    REQUIRE(captured.result.duration < 5s);
+    REQUIRE(captured.result.duration < 30s);
 }
 
 TEST_CASE("process: a stop request cancels the command and all it started") {
@@ -135,7 +135,7 @@ TEST_CASE("process: a stop request cancels the command and all it started") {
     REQUIRE(CancelWhen::saw);
     REQUIRE(captured.result.end == End::cancelled);
     REQUIRE(captured.result.describe() == "cancelled");
-    REQUIRE(captured.result.duration < 10s);
+    REQUIRE(captured.result.duration < 60s);
     REQUIRE(processes_with(mark).empty());
 }
 
@@ -268,7 +268,7 @@ TEST_CASE("process: when the agent is killed with SIGKILL its steps end within a
     pid_t agent = -1;
     REQUIRE(::posix_spawn(&agent, "/proc/self/exe", &quiet, nullptr, argv.data(), variables.data()) == 0);
     ::posix_spawn_file_actions_destroy(&quiet);
-    const bool started = eventually([&] { return std::filesystem::exists(up); }, 20s);
+    const bool started = eventually([&] { return std::filesystem::exists(up); });
     const auto alive = processes_with(mark).size();
     REQUIRE(::kill(agent, SIGKILL) == 0);
     const auto killed = std::chrono::steady_clock::now();
@@ -278,5 +278,5 @@ TEST_CASE("process: when the agent is killed with SIGKILL its steps end within a
     REQUIRE(WIFSIGNALED(status));
     REQUIRE(alive >= 2);  // the step and its daemon
     REQUIRE(eventually([&] { return processes_with(mark).empty(); }));
-    REQUIRE(std::chrono::steady_clock::now() - killed < 3s);
+    REQUIRE(std::chrono::steady_clock::now() - killed < 15s);
 }
