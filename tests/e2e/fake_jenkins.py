@@ -6,6 +6,7 @@ has no Jenkins. What it does is in the remote access API's specification; what i
 import base64
 import http.server
 import json
+import os
 import re
 import secrets
 import ssl
@@ -27,10 +28,12 @@ class FakeJenkins:
     """`parameters`: names that the job declares. `seconds`: how long a build takes; `hold()` keeps it from ending."""
 
     def __init__(self, job="shop-deploy", parameters=("COMMIT", "BATON_ROLLOUT"), seconds=0.3, quiet=0.2,
-                 crumbs=False, context="", host="127.0.0.1", tls=None):
+                 crumbs=False, context="", host=None, tls=None):
         self.path = "".join(f"/job/{segment}" for segment in job.split("/"))
         self.job, self.parameters, self.seconds, self.quiet = job, list(parameters), seconds, quiet
-        self.crumbs, self.context, self.host = crumbs, context, host
+        # Not 127.0.0.1, from which everybody calls: between stop() and start() the port could become a caller's.
+        self.host = host or f"127.250.{1 + os.getpid() // 250 % 250}.{1 + os.getpid() % 250}"
+        self.crumbs, self.context = crumbs, context
         self.tls = tls                # (certificate, key) of its https
         self.results = []             # of the builds to come; SUCCESS when empty
         self.disabled = False

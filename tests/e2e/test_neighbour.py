@@ -34,9 +34,9 @@ class NeighbourTest(ChainCase):
         jenkins.hold()
         commit = chain.commit("By way of a Jenkins")
         self.trigger(chain)
-        wait_until(jenkins.building, 30, "old1 builds")
+        wait_until(jenkins.building, 60, "old1 builds")
         # Everybody sees who has the rollout, and that web1 serves meanwhile.
-        row = wait_until(lambda: self.row_in_stage(chain, "old1", "switch", "web3"), 10,
+        row = wait_until(lambda: self.row_in_stage(chain, "old1", "switch", "web3"), 60,
                          lambda: chain.node_row("old1", "web3"))
         self.assertIn("build #2 to end", row["waits_for"])
         self.assertTrue(row["jenkins"])
@@ -47,7 +47,8 @@ class NeighbourTest(ChainCase):
         chain.wait_for(commit, "succeeded")
         self.assertEqual(len(jenkins.triggers()), 2)
         self.assertEqual(jenkins.builds[-1].parameters["COMMIT"], commit)
-        self.assertEqual(chain.node_row("old1", "web2")["state"], "succeeded")
+        wait_until(lambda: chain.node_row("old1", "web2")["state"] == "succeeded", 60,
+                   lambda: chain.node_row("old1", "web2"))
         self.assert_one_at_a_time(chain, jenkins, began)
         shown = chain.fleet.command("status", agent=chain["web2"]).stdout
         self.assertRegex(shown, r"old1\s+" + commit[:7])
@@ -72,7 +73,7 @@ class NeighbourTest(ChainCase):
         # Back again: Jenkins gets the earlier commit too.
         chain.fleet.command("rollback", "mini", "--reason", "prices wrong", agent=chain["web2"])
         wait_until(lambda: [chain.running_commit(name) for name in chain.NODES] == [chain.first] * 3, 60, "rolled back")
-        wait_until(lambda: jenkins.builds[-1].parameters["COMMIT"] == chain.first, 30, "old1 was rolled back as well")
+        wait_until(lambda: jenkins.builds[-1].parameters["COMMIT"] == chain.first, 60, "old1 was rolled back as well")
 
     def test_a_killed_agent_follows_the_build_that_it_had_begun_and_triggers_no_second(self):
         jenkins = self.jenkins()
@@ -81,15 +82,15 @@ class NeighbourTest(ChainCase):
         jenkins.hold()
         commit = chain.commit("Interrupted")
         self.trigger(chain)
-        wait_until(jenkins.building, 30, "old1 builds")
+        wait_until(jenkins.building, 60, "old1 builds")
         chain["web1"].kill()
         # As when the machine of the steward is gone for a while: old1 is out, so nobody else goes out.
         jenkins.stop()
         chain["web1"].start()
         jenkins.start()
         self.assertEqual([health(chain.hosts[name]) for name in ("web2", "web3")], [chain.first] * 2)
-        wait_until(lambda: self.row_in_stage(chain, "old1", "switch", "web1"), 15, "web1 follows again")
-        wait_until(lambda: ask(chain.hosts["web1"], AGENT_PORT, "GET", "/health/mini")[0] == 200, 10, "web1 serves")
+        wait_until(lambda: self.row_in_stage(chain, "old1", "switch", "web1"), 60, "web1 follows again")
+        wait_until(lambda: ask(chain.hosts["web1"], AGENT_PORT, "GET", "/health/mini")[0] == 200, 60, "web1 serves")
         jenkins.release()
         chain.wait_for(commit, "succeeded")
         self.assertEqual(len(jenkins.triggers()), 2)
@@ -105,11 +106,13 @@ class NeighbourTest(ChainCase):
         jenkins.lose_answers = 1
         jenkins.refuse_triggers = [503]
         jenkins.forget_items = True
+        jenkins.hold()
         commit = chain.commit("Through thick and thin")
         self.trigger(chain)
         wait_until(jenkins.building, 60, "old1 builds")
         jenkins.stop()
-        wait_until(lambda: "answer" in chain.node_row("old1")["waits_for"], 20, "web1 sees that it is away")
+        jenkins.release()
+        wait_until(lambda: "answer" in chain.node_row("old1")["waits_for"], 60, "web1 sees that it is away")
         jenkins.start()
         chain.wait_for(commit, "succeeded")
         self.assertEqual(len(jenkins.builds), 2)
@@ -121,8 +124,7 @@ class NeighbourTest(ChainCase):
         commit = chain.commit("Without old1")
         self.trigger(chain)
         chain.wait_for(commit, "succeeded", seen_by="web2")
-        row = chain.node_row("old1", "web2")
-        self.assertIn("passed over", row["message"])
+        row = wait_until(lambda: self.passed_over(chain, "web2"), 60, lambda: chain.node_row("old1", "web2"))
         self.assertFalse(row["reachable"])
         jenkins.start()
         write_secret(chain.directory / "secrets" / "jenkins.token", "not-the-token\n")
@@ -142,26 +144,26 @@ class NeighbourTest(ChainCase):
         commit = chain.commit("Late for old1")
         self.trigger(chain)
         wait_until(lambda: chain.reached(gate), 60, "web3 is in its switch")
-        row = chain.node_row("old1", "web3")
+        row = wait_until(lambda: self.passed_over(chain, "web3"), 60, lambda: chain.node_row("old1", "web3"))
         self.assertEqual(row["state"], "cancelled")
         self.assertRegex(row["message"], "passed over: .*; it gets this rollout as soon as it answers")
         # It is back while another node is out: it has to wait.
         jenkins.start()
-        wait_until(lambda: "permit: web3 is out of service" in chain["web1"].app("mini")["waits_for"], 30,
+        wait_until(lambda: "permit: web3 is out of service" in chain["web1"].app("mini")["waits_for"], 60,
                    lambda: chain["web1"].app("mini")["waits_for"])
         self.assertEqual(len(jenkins.triggers()), 1)
         jenkins.hold()
         chain.open_gate(gate)
-        wait_until(jenkins.building, 30, "old1 builds")
+        wait_until(jenkins.building, 60, "old1 builds")
         # Again it has to wait for nobody, and others for it: nothing newer gets out of service meanwhile.
-        wait_until(lambda: self.row_in_stage(chain, "old1", "switch", "web3"), 10,
+        wait_until(lambda: self.row_in_stage(chain, "old1", "switch", "web3"), 60,
                    lambda: chain.node_row("old1", "web3"))
         self.assertEqual(ask(chain.hosts["web1"], AGENT_PORT, "GET", "/health/mini")[0], 200)
         jenkins.release()
-        wait_until(lambda: chain.node_row("old1", "web3")["state"] == "succeeded", 30,
+        wait_until(lambda: chain.node_row("old1", "web3")["state"] == "succeeded", 60,
                    lambda: chain.node_row("old1", "web3"))
         chain.wait_for(commit, "succeeded", seen_by="web3")
-        wait_until(lambda: not chain["web1"].app("mini")["waits_for"], 10, "nothing is owed any more")
+        wait_until(lambda: not chain["web1"].app("mini")["waits_for"], 60, "nothing is owed any more")
         self.assertEqual([build.parameters["COMMIT"] for build in jenkins.builds], [chain.first, commit])
         self.assertEqual(len(jenkins.triggers()), 2)
         self.assertEqual(len([e for e in chain.events("web1", began) if e["event"] == "up"]), 1)
@@ -182,9 +184,9 @@ class NeighbourTest(ChainCase):
         wait_until(jenkins.building, 60, "old1 builds")
         chain["web1"].kill()
         chain["web1"].start()
-        wait_until(lambda: "build #2 to end" in chain.node_row("old1")["waits_for"], 30, "web1 follows again")
+        wait_until(lambda: "build #2 to end" in chain.node_row("old1")["waits_for"], 60, "web1 follows again")
         jenkins.release()
-        wait_until(lambda: chain.node_row("old1", "web2")["state"] == "succeeded", 30,
+        wait_until(lambda: chain.node_row("old1", "web2")["state"] == "succeeded", 60,
                    lambda: chain.node_row("old1", "web2"))
         self.assertEqual([build.parameters["COMMIT"] for build in jenkins.builds], [chain.first, commit])
         self.assertEqual(len(jenkins.triggers()), 2)
@@ -199,30 +201,31 @@ class NeighbourTest(ChainCase):
         self.trigger(chain)
         rollout = chain.wait_for(first, "succeeded", seen_by="web2")["id"]
         owed = f"old1 (Jenkins), which was passed over and is owed rollout {rollout}, to answer: "
-        wait_until(lambda: owed in chain["web1"].app("mini")["waits_for"], 30,
+        wait_until(lambda: owed in chain["web1"].app("mini")["waits_for"], 60,
                    lambda: chain["web1"].app("mini")["waits_for"])
-        wait_until(lambda: owed in chain.node_row("web1", "web3")["waits_for"], 30,
+        wait_until(lambda: owed in chain.node_row("web1", "web3")["waits_for"], 60,
                    lambda: chain.node_row("web1", "web3"))
+        wait_until(lambda: self.passed_over(chain, "web3"), 60, lambda: chain.node_row("old1", "web3"))
         shown = chain.fleet.command("status", agent=chain["web3"]).stdout
         self.assertRegex(shown, r"old1 .* cancelled .*passed over: .*it gets this rollout as soon as it answers")
         gate = chain.close_gate("test", "web1")
         second = chain.commit("For everybody")
         self.trigger(chain)
-        wait_until(lambda: chain.reached(gate), 30, "web1 tests what is newer")
+        wait_until(lambda: chain.reached(gate), 60, "web1 tests what is newer")
         jenkins.start()
         chain.open_gate(gate)
         chain.wait_for(second, "succeeded", seen_by="web3")
-        wait_until(lambda: not chain.node_row("web1", "web3")["waits_for"], 30, "nothing is owed any more")
+        wait_until(lambda: not chain.node_row("web1", "web3")["waits_for"], 60, "nothing is owed any more")
         self.assertEqual([build.parameters["COMMIT"] for build in jenkins.builds], [chain.first, second])
         self.assertEqual(len(jenkins.triggers()), 2)
 
     def test_a_steward_that_comes_back_to_a_halted_rollout_triggers_nothing(self):
         jenkins = self.jenkins()
-        chain = self.behind_web1(jenkins, handoff_timeout="30s")
+        chain = self.behind_web1(jenkins, handoff_timeout="2m")
         jenkins.stop()
         commit = chain.commit("Halted while its carrier was away")
         self.trigger(chain)
-        wait_until(lambda: self.waits(chain, "old1", "web2"), 30, "web1 waits for old1")
+        wait_until(lambda: self.waits(chain, "old1", "web2"), 60, "web1 waits for old1")
         chain["web1"].kill()
         chain.fleet.command("halt", "mini", "--reason", "prices wrong", agent=chain["web2"])
         jenkins.start()
@@ -268,6 +271,12 @@ class NeighbourTest(ChainCase):
     @staticmethod
     def waits(chain, node, seen_by):
         return chain.node_row(node, seen_by)["waits_for"]
+
+    @staticmethod
+    def passed_over(chain, seen_by):
+        """The row of old1, once that node has heard from its steward that it was passed over."""
+        row = chain.node_row("old1", seen_by)
+        return row if "passed over" in row["message"] else None
 
     @staticmethod
     def row_in_stage(chain, node, stage, seen_by):
