@@ -130,7 +130,7 @@ class Readings:
 class Load(Readings):
     """`post`, `slow`, `kept`: shares of requests that order, that take `slow_ms`, that use a kept connection."""
 
-    def __init__(self, url, rate=100, seconds=MOST_SECONDS, post=0.1, slow=0.05, kept=0.3, slow_ms=800, timeout=5.0,
+    def __init__(self, url, rate=100, seconds=MOST_SECONDS, post=0.1, slow=0.05, kept=0.3, slow_ms=800, timeout=15.0,
                  seed=None, write=None):
         super().__init__()
         where = urllib.parse.urlsplit(url)
@@ -272,7 +272,7 @@ def main():
     parser.add_argument("--slow", type=float, default=0.05, help="share of slow requests")
     parser.add_argument("--kept", type=float, default=0.3, help="share of requests over kept connections")
     parser.add_argument("--slow-ms", type=int, default=800)
-    parser.add_argument("--timeout", type=float, default=5.0)
+    parser.add_argument("--timeout", type=float, default=15.0)
     parser.add_argument("--records", help="a file for every request's record, a line of JSON each")
     arguments = parser.parse_args()
     with open(arguments.records or os.devnull, "w", encoding="utf-8", buffering=1) as file:
