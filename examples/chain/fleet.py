@@ -39,13 +39,15 @@ def wait_until(condition, within, what, every=0.05):
 
 
 def write_secret(path, text):
-    """Writes a file that only its owner can read, whatever the umask."""
+    """Writes a file that only its owner can read, whatever the umask. Who reads it meanwhile gets all or nothing."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    aside = path.with_name(path.name + ".new")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         os.fchmod(file.fileno(), 0o600)
         file.write(text)
+    os.replace(aside, path)
     return path
 
 
