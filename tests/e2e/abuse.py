@@ -104,7 +104,7 @@ class Figures:
         with Witness(self._ask) as witness:
             yield answers
             # However short the case is, a few of the witness's answers fall into it.
-            wait_until(lambda: len(witness.milliseconds) >= 5, 10, "the witness is answered", every=0.01)
+            wait_until(lambda: len(witness.milliseconds) >= 5, 60, "the witness is answered", every=0.01)
         self.rows.append((name, answers, before, resident_kib(self.pid), len(witness.milliseconds), witness.worst(),
                           witness.failures))
 

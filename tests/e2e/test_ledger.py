@@ -13,6 +13,7 @@ DOWN_SECONDS = 1.0
 # A border between up and down is known to half the time between two looks (40 ms), and a machine that is busy with the
 # agents and the load besides moves both. Outages of this kind were predicted within 6 % in the lab, at four times the rate.
 TOLERANCE = 0.10
+LATE_MS = 100
 
 
 class LedgerTest(ChainCase):
@@ -25,6 +26,11 @@ class LedgerTest(ChainCase):
         chain.repository.write("baton.yaml", text.replace(
             quick, f"/usr/bin/python3 -I app.py stop && sleep {DOWN_SECONDS} && {quick}"))
         return chain
+
+    @staticmethod
+    def left_late(load):
+        """How many requests met another moment than they were meant for, since this process did not get to run."""
+        return sum(record["late_ms"] > LATE_MS for record in load.records)
 
     @staticmethod
     def roll_out(chain, subject):
@@ -59,6 +65,7 @@ class LedgerTest(ChainCase):
         print(f"\nexposed ms, expected and counted failures: {figures}; request chance {view['sum']['request_chance']:.4f}; "
               f"sent at most {max(report['most_late_ms'] for report in reports.values())} ms late")
         lost = 0
+        unsure = {name: self.left_late(load) for name, load in loads.items()}
         for name in chain.NODES:
             row = rows[name]
             self.assertEqual(row["dark_ms"], row["exposed_ms"], "nothing drains here: all of the dark is exposed")
@@ -67,12 +74,15 @@ class LedgerTest(ChainCase):
             self.assertGreaterEqual(row["restart_ms"], DOWN_SECONDS * 1000)
             failed = reports[name]["failed"]
             lost += failed
-            self.assertGreater(failed, RATE * DOWN_SECONDS * 0.9)
-            self.assertAlmostEqual(RATE * row["exposed_ms"] / 1000, failed, delta=failed * TOLERANCE + 2, msg=str(figures))
-        self.assertAlmostEqual(sum(RATE * row["exposed_ms"] / 1000 for row in rows.values()), lost, delta=lost * TOLERANCE)
+            self.assertGreater(failed + unsure[name], RATE * DOWN_SECONDS * 0.9)
+            self.assertAlmostEqual(RATE * row["exposed_ms"] / 1000, failed, delta=failed * TOLERANCE + 2 + unsure[name],
+                                   msg=str(figures))
+        self.assertAlmostEqual(sum(RATE * row["exposed_ms"] / 1000 for row in rows.values()), lost,
+                               delta=lost * TOLERANCE + sum(unsure.values()))
         # And as a share of all requests of that time, which is what p = sum(w e) / T says.
         asked = sum(report["requests"] for report in reports.values())
-        self.assertAlmostEqual(view["sum"]["request_chance"], lost / asked, delta=lost / asked * (TOLERANCE + 0.05))
+        self.assertAlmostEqual(view["sum"]["request_chance"], lost / asked,
+                               delta=lost / asked * (TOLERANCE + 0.05) + sum(unsure.values()) / asked)
         self.assertEqual(view["sum"]["measured"], 3)
         self.assertEqual(view["nodes"], 3)
 
@@ -106,8 +116,9 @@ class LedgerTest(ChainCase):
         chain["web1"].post(f"/job/mini/build?token={APP_TOKEN}")
         wait_until(lambda: chain.running_commit("web2") == second, 60, "web2 switched")
         chain["web3"].start()
-        missed = wait_until(lambda: chain.rollout(second, "web2"), 10, "web2 knows the rollout")
-        self.assertEqual(self.rows(chain, "web3", missed), self.rows(chain, "web1", missed))
+        missed = wait_until(lambda: chain.rollout(second, "web2"), 60, "web2 knows the rollout")
+        self.assertEqual(self.rows(chain, "web3", missed, kind="measured"),
+                         self.rows(chain, "web1", missed, kind="measured"))
 
     def test_an_agent_that_dies_in_a_switch_leaves_an_unknown_cost(self):
         chain = self.slow_chain()
@@ -120,9 +131,9 @@ class LedgerTest(ChainCase):
         chain["web2"].start()
         rollout = chain.wait_for(commit, "succeeded", seen_by="web2")
         for name in ("web2", "web3"):
-            rows = self.rows(chain, name, rollout)
-            self.assertEqual({node: row["kind"] for node, row in rows.items()},
-                             {"web1": "measured", "web2": "unknown", "web3": "measured"})
+            def kinds(name=name):
+                return {node: row["kind"] for node, row in self.rows(chain, name, rollout).items()}
+            wait_until(lambda: kinds() == {"web1": "measured", "web2": "unknown", "web3": "measured"}, 60, kinds)
         self.assertEqual(self.ledger(chain, "web2")["sum"]["unknown"], 1)
 
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import socket
+import sqlite3
 import time
 
 from harness import AGENT_PORT, AskError, ChainCase, ask, health, wait_until
@@ -24,7 +25,7 @@ TRAFFIC = """\
 def agent_check(host):
     """What HAProxy's agent-check would read, or None where nobody listens."""
     try:
-        with socket.create_connection((host, CHECK_PORT), timeout=2) as connection:
+        with socket.create_connection((host, CHECK_PORT), timeout=20) as connection:
             return connection.makefile("rb").read().decode().strip()
     except OSError:
         return None
@@ -46,6 +47,12 @@ class Killed(ChainCase):
                    == [("up", chain.first)] * 3, 90, "the first version runs everywhere")
         return chain
 
+    @staticmethod
+    def has_flag(chain, name, key):
+        file = chain.directory / name / "state" / "baton.db"
+        with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=20)) as database:
+            return database.execute("SELECT count(*) FROM flags WHERE key = ?", (key,)).fetchone()[0] > 0
+
     def restart(self, chain, name):
         chain[name].kill()
         chain[name].start()
@@ -64,7 +71,8 @@ class Killed(ChainCase):
         self.restart(chain, "web1")
         self.assertEqual(agent_check(host), "up ready")
         # Said until it was heard twice, and not longer: an operator's own drain is not ours to end.
-        wait_until(lambda: agent_check(host) == "up", 20, lambda: "web1 says up")
+        wait_until(lambda: agent_check(host) == "up", 60, lambda: "web1 says up")
+        wait_until(lambda: not self.has_flag(chain, "web1", "left"), 60, lambda: "web1 has stored that it was heard")
         self.restart(chain, "web1")
         self.assertEqual(agent_check(host), "up")
 
