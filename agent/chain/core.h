@@ -242,6 +242,8 @@ class Core {
     void receive_ack(const NodeName& from, const HandoffAck& ack);
     void send_heads_up(const Known& known);
     [[nodiscard]] std::vector<NodeName> walk_list() const;
+    /// The nodes that were passed over and do not run it yet: one that was late has it after all.
+    [[nodiscard]] std::set<NodeName> left_behind(const Known& known) const;
 
     // --- orders.cpp ---
     std::string carry_out(const Order& order, const std::string& who);

@@ -75,8 +75,23 @@ void Core::walk() {
             next();
             continue;
         }
-        if (now_ - walk_since_ >= s_.policy.handoff_timeout && !walk_waits_) {
-            if (known.skipped.contains(node) || known.skipped.size() < s_.policy.max_unreachable) {
+        if (walk_waits_) {
+            // Rather than on one who is away it waits on one who was, and is heard again.
+            const auto back = std::find_if(list.begin(), list.begin() + walk_at_, [&](const NodeName& passed) {
+                const auto peer = peers_.find(passed);
+                return known.skipped.contains(passed) && is_live(passed) && peer->second.heard > walk_since_;
+            });
+            if (back != list.begin() + walk_at_) {
+                known.skipped.erase(*back);
+                changed();
+                walk_at_ = back - list.begin();
+                walk_since_ = walk_next_ = now_;
+                walk_waits_ = false;
+                continue;
+            }
+        }
+        if (now_ - walk_since_ >= s_.policy.handoff_timeout) {
+            if (may_pass_over(walking_, node, {})) {
                 known.skipped.insert(node);
                 changed();
                 note(Note::Level::warning,
@@ -84,10 +99,12 @@ void Core::walk() {
                 next();
                 continue;
             }
-            walk_waits_ = true;
-            note(Note::Level::warning,
-                 fmt::format("{} is out of reach, and {} nodes were passed over already: rollout {} waits for it", node,
-                             known.skipped.size(), walking_.key.id));
+            if (!walk_waits_) {
+                walk_waits_ = true;
+                note(Note::Level::warning,
+                     fmt::format("{} is out of reach, and {} nodes were passed over already: rollout {} waits for it",
+                                 node, left_behind(known).size(), walking_.key.id));
+            }
         }
         if (now_ >= walk_next_) {
             walk_next_ = now_ + s_.timing.handoff_again;
@@ -100,6 +117,23 @@ void Core::walk() {
     // Nobody is left to be won, so that no further canary can come either.
     if (!behind(known)) set_proven(known.rollout.key);
     end();
+}
+
+std::set<NodeName> Core::left_behind(const Known& known) const {
+    auto nodes = known.skipped;
+    std::erase_if(nodes, [&](const NodeName& node) {
+        const auto peer = peers_.find(node);
+        return peer != peers_.end() && peer->second.status.current.key >= known.rollout.key;
+    });
+    return nodes;
+}
+
+bool Core::may_pass_over(const wire::Target& target, const NodeName& node, const std::set<NodeName>& besides) const {
+    const auto it = d_.known.find(target.key);
+    if (it == d_.known.end()) return false;
+    auto skipped = left_behind(it->second);
+    skipped.insert(besides.begin(), besides.end());
+    return skipped.contains(node) || skipped.size() < s_.policy.max_unreachable;
 }
 
 void Core::receive_ack(const NodeName& from, const HandoffAck& ack) {

@@ -334,14 +334,6 @@ GoesOn Core::goes_on(const wire::Target& target) const {
     return revalidating_ ? GoesOn::unclear : GoesOn::yes;
 }
 
-bool Core::may_pass_over(const wire::Target& target, const NodeName& node, const std::set<NodeName>& besides) const {
-    const auto it = d_.known.find(target.key);
-    if (it == d_.known.end()) return false;
-    auto skipped = it->second.skipped;
-    skipped.insert(besides.begin(), besides.end());
-    return skipped.contains(node) || skipped.size() < s_.policy.max_unreachable;
-}
-
 bool Core::lacks_neighbours_only(const wire::Rollout& rollout) const {
     return d_.current && d_.current->target() == rollout.target() && d_.owed == rollout.key;
 }

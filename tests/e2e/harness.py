@@ -2,6 +2,7 @@
 """What the e2e tests stand on: three real agents on loopback addresses of their own, a real git repository, and an
 app of one process a node. The agent under test is the program that BATON_BINARY names.
 """
+import contextlib
 import itertools
 import json
 import os
@@ -10,6 +11,7 @@ import select
 import shutil
 import signal
 import socket
+import sqlite3
 import ssl
 import sys
 import tempfile
@@ -286,12 +288,28 @@ class Chain:
             return None
         return max(found, key=lambda row: (row["epoch"], row["id"]), default=None)
 
+    def stored(self, node):
+        """What a node keeps on disk of the protocol, and its builds that have not ended."""
+        file = self.directory / node / "state" / "baton.db"
+        with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=5)) as database:
+            state = json.loads(database.execute("SELECT state FROM chain_state WHERE app = 'mini'").fetchone()[0])
+            open_builds = database.execute("SELECT number, stage, message FROM builds WHERE finished_ms = 0").fetchall()
+        return state, open_builds
+
     def wait_for(self, commit, state, seen_by="web1", within=ROLLOUT_SECONDS):
-        """Waits until a rollout of `commit` has come to `state` there; the rollout."""
+        """Waits until a rollout of `commit` has come to `state` there, and when it has succeeded until no agent that runs
+        keeps a permit of it: the last one is given back a moment after all show the end. The rollout."""
         def there():
             rollout = self.rollout(commit, seen_by)
             return rollout if rollout and rollout["state"] == state else None
-        return wait_until(there, within, lambda: f"{state} on {seen_by}; it says {self.rollout(commit, seen_by)}")
+        rollout = wait_until(there, within, lambda: f"{state} on {seen_by}; it says {self.rollout(commit, seen_by)}")
+
+        def kept():
+            grants = [(name, grant) for name in self.NODES if self[name].running() for grant in self.stored(name)[0]["grants"]]
+            return [(name, grant) for name, grant in grants if grant["target"]["id"] == rollout["id"]]
+        if state == "succeeded":
+            wait_until(lambda: not kept(), within, lambda: f"its permits are given back: {kept()}")
+        return rollout
 
     def node_row(self, node, seen_by="web1"):
         """The row of one node in another's status."""

@@ -7,7 +7,6 @@ import json
 import os
 import pathlib
 import signal
-import sqlite3
 import time
 
 from harness import APP_TOKEN, Agent, AskError, Chain, ChainCase, Sampler, ask, wait_until, write_secret
@@ -166,15 +165,6 @@ class SafetyCase(ChainCase):
                     found.append((entry.parent / "cmdline").read_bytes())
         return found
 
-    @staticmethod
-    def stored(chain, node):
-        """What a node keeps on disk of the protocol, and its builds that have not ended."""
-        file = chain.directory / node / "state" / "baton.db"
-        with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=5)) as database:
-            state = json.loads(database.execute("SELECT state FROM chain_state WHERE app = 'mini'").fetchone()[0])
-            open_builds = database.execute("SELECT number, stage, message FROM builds WHERE finished_ms = 0").fetchall()
-        return state, open_builds
-
     def unsettled(self, chain, commit, nodes, state="succeeded"):
         """Why the chain is not at rest on `commit`; empty when it is. `state` is that of the rollout as a whole."""
         for name in nodes:
@@ -191,10 +181,10 @@ class SafetyCase(ChainCase):
                     return f"{name} shows {rollout}"
             except AskError as error:
                 return str(error)
-            stored, open_builds = self.stored(chain, name)
-            for key in ("grants", "claim", "duty"):
-                if stored.get(key):
-                    return f"{name} still keeps {key}: {stored[key]}"
+            stored, open_builds = chain.stored(name)
+            for part, key in ((stored, "grants"), (stored["course"], "claim"), (stored["course"], "duty")):
+                if part.get(key):
+                    return f"{name} still keeps {key}: {part[key]}"
             if open_builds:
                 return f"{name} has builds without an end: {open_builds}"
         return ""

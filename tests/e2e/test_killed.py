@@ -124,7 +124,7 @@ class KilledTest(SafetyCase):
             wait_until(lambda: chain["web2"].app("mini")["phase"] == "idle" and self.service(chain, "web2") == 200, 30,
                        lambda: f"web2 is back in service: {chain['web2'].app('mini')}")
             self.assertEqual([chain.running_commit(name) for name in chain.NODES], [bad, slow, slow])
-            self.assertEqual(self.stored(chain, "web2")[1], [], "no build is left without an end")
+            self.assertEqual(chain.stored("web2")[1], [], "no build is left without an end")
             chain.fleet.command("resume", "mini", agent=chain["web3"])
             self.settled(chain, bad)
             self.assertEqual(self.migrated(chain, bad), 1)

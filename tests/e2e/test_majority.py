@@ -3,7 +3,6 @@
 import unittest
 
 from harness import APP_TOKEN, ChainCase, wait_until
-from safety import SafetyCase
 
 
 class MajorityTest(ChainCase):
@@ -20,9 +19,6 @@ class MajorityTest(ChainCase):
     def test_a_witness_lets_one_of_two_nodes_deploy_while_the_other_is_dead(self):
         chain = self.pair()
         self.assertIsNone(chain.running_commit("web3"), "a witness runs no app")
-        # A node that dies before its release was heard keeps its lane, and rightly.
-        wait_until(lambda: not any(SafetyCase.stored(chain, name)[0]["grants"] for name in ("web1", "web3")), 20,
-                   "both peers have heard that web2 is back")
         chain["web2"].kill()
         commit = chain.commit("With the witness's word")
         chain["web1"].post(f"/job/mini/build?token={APP_TOKEN}")

@@ -68,7 +68,7 @@ class OrdersTest(SafetyCase):
                 self.assertIn("it smells", chain.wait_for(commit, "halted", seen_by=name)["reason"])
             self.trigger(chain)  # not by name: it stays halted
             wait_until(lambda: "is halted by demo" in chain["web1"].log_tail(), 30, "the trigger is held")
-            wait_until(lambda: not self.stored(chain, "web2")[1], 30, "no build is left without an end")
+            wait_until(lambda: not chain.stored("web2")[1], 30, "no build is left without an end")
             self.assertEqual([chain.running_commit(name) for name in chain.NODES], [commit, chain.first, chain.first])
             chain.fleet.command("resume", "mini", agent=chain["web2"])
             self.settled(chain, commit)

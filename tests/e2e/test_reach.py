@@ -22,7 +22,9 @@ class ReachTest(ChainCase):
         chain["web3"].kill()
         commit = self.commit_tested_by(chain, "Runs everywhere but here")
         chain["web1"].post(f"/job/mini/build?token={APP_TOKEN}")
-        chain.wait_for(commit, "succeeded")  # it has passed web3 over
+        chain.wait_for(commit, "succeeded")
+        wait_until(lambda: not any("duty" in chain.stored(name)[0]["course"] for name in ("web1", "web2")), 30,
+                   "web3 is passed over, and nobody waits for it")
         broken = chain.directory / "broken.web3"
         broken.touch()
         chain["web3"].start()

@@ -154,6 +154,24 @@ class StrategyCase(unittest.TestCase):
         self._script("hooks.py", HOOKS.format(points=self.points))
         self.repository.write("baton.yaml", text)
 
+    def start_web_server(self):
+        """The recipe's nginx at APP_PORT, which knows of no release yet; its configuration file."""
+        conf = self.directory / "nginx.conf"
+        shared = self.directory / "web1" / "shop" / "shared"
+        shared.mkdir(parents=True, exist_ok=True)
+        (shared / "upstream.conf").write_text("server 127.0.0.1:9;\n")
+        text = (RECIPES / "nginx.conf").read_text(encoding="utf-8")
+        for old, new in (("/srv/shop/shared", str(shared)), ("/run/nginx.pid", f"{self.directory}/nginx.pid"),
+                         ("/var/log/nginx", str(self.directory)), ("127.0.0.1:8080", f"{self.host}:{APP_PORT}")):
+            self.assertIn(old, text)
+            text = text.replace(old, new)
+        conf.write_text(text)
+        nginx = subprocess.Popen(["/usr/sbin/nginx", "-c", str(conf), "-g", "daemon off;"], stdin=subprocess.DEVNULL)
+        self.addCleanup(nginx.wait, 20)
+        self.addCleanup(nginx.terminate)
+        wait_until(lambda: (self.directory / "nginx.pid").exists(), 10, lambda: "nginx runs")
+        return conf
+
     def start_agent(self):
         self.agent.start()
         (self.points / "agent").write_text(str(self.agent.process.pid))
@@ -194,24 +212,11 @@ class KilledAgents(StrategyCase):
         self.assertEqual(users.seen, set(commits))
 
     def test_an_agent_killed_at_any_point_of_a_blue_green_switch_costs_no_request(self):
-        conf = self.directory / "nginx.conf"
+        conf = self.start_web_server()
         point = self.points / "point"
         self.recipe("blue-green-nginx.yaml",
                     ("nginx -t -q && nginx -s reload",
                      f"{point} before-reload && nginx -c {conf} -t -q && nginx -c {conf} -s reload && {point} reloaded"))
-        shared = self.directory / "web1" / "shop" / "shared"
-        shared.mkdir(parents=True)
-        (shared / "upstream.conf").write_text("server 127.0.0.1:9;\n")
-        text = (RECIPES / "nginx.conf").read_text(encoding="utf-8")
-        for old, new in (("/srv/shop/shared", str(shared)), ("/run/nginx.pid", f"{self.directory}/nginx.pid"),
-                         ("/var/log/nginx", str(self.directory)), ("127.0.0.1:8080", f"{self.host}:{APP_PORT}")):
-            self.assertIn(old, text)
-            text = text.replace(old, new)
-        conf.write_text(text)
-        nginx = subprocess.Popen(["/usr/sbin/nginx", "-c", str(conf), "-g", "daemon off;"], stdin=subprocess.DEVNULL)
-        self.addCleanup(nginx.wait, 20)
-        self.addCleanup(nginx.terminate)
-        wait_until(lambda: (self.directory / "nginx.pid").exists(), 10, lambda: "nginx runs")
         self.start_agent()
         commits = [self.release()]
         self.wait_for(commits[0])

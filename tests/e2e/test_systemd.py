@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import binary, has_failed
+from harness import APP_PORT, binary, has_failed
 from fleet import wait_until
 from systemd import EXAMPLES, Systemd
 from test_strategies import BLUE_PORT, GREEN_PORT, RECIPES, SOCKET_PORT, StrategyCase, Users
@@ -29,7 +29,7 @@ class UnitFiles(unittest.TestCase):
 
     def test_every_unit_file_of_the_examples_is_accepted_by_systemd_without_a_word(self):
         files = [path for path in EXAMPLES.rglob("*") if path.suffix in (".service", ".socket")]
-        self.assertGreaterEqual(len(files), 7)
+        self.assertGreaterEqual(len(files), 8)
         for path in files:
             # An instance stands for its template.
             name = path.name.replace("@.", "@blue.")
@@ -44,30 +44,35 @@ class UnitFiles(unittest.TestCase):
         self.assertIn("RestartSecs", self.complaints())
 
 
-class SystemdHoldsTheSockets(StrategyCase):
+class SystemdCase(StrategyCase):
+    """The services of the examples are known to a systemd that runs here."""
+
+    SERVICES = ()
+
     def setUp(self):
         super().setUp()
         # The services run as another user, who has to reach the releases.
         self.directory.chmod(0o755)
-        shared = self.directory / "web1" / "shop" / "shared"
-        shared.mkdir(parents=True)
+        self.shared = self.directory / "web1" / "shop" / "shared"
+        self.shared.mkdir(parents=True)
         self.systemd = Systemd(self.directory)
         self.addCleanup(self.systemd.stop)
         for path in (RECIPES / "systemd").iterdir():
-            text = path.read_text(encoding="utf-8").replace("/srv/shop/shared", str(shared))
-            text = text.replace("RestartSec=1s", "RestartSec=200ms").replace("ListenStream=127.0.0.1:", f"ListenStream={self.host}:")
+            text = path.read_text(encoding="utf-8").replace("/srv/shop/shared", str(self.shared))
+            text = text.replace("/etc/shop", f"{self.directory}/etc").replace("RestartSec=1s", "RestartSec=200ms")
+            text = text.replace("ListenStream=127.0.0.1:", f"ListenStream={self.host}:")
             (self.systemd.units / path.name).write_text(text, encoding="utf-8")
         self.systemd.start()
-        for unit in ("shop.socket", "shop-own@blue.socket", "shop-own@green.socket"):
-            self.assertEqual(self.systemd.call("start", unit), (0, ""))
-        text = (RECIPES / "overlap-systemd.yaml").read_text(encoding="utf-8")
-        for old, new in (("/srv/shop/shared", str(shared)), ("sudo systemctl", str(self.systemd.systemctl)),
-                         ("http://127.0.0.1:", f"http://{self.host}:"), ("min_healthy_time: 3s", "min_healthy_time: 500ms"),
-                         ("healthy_deadline: 30s", "healthy_deadline: 8s")):
+
+    def use(self, recipe, *changes):
+        """The recipe as the repository's baton.yaml."""
+        text = (RECIPES / recipe).read_text(encoding="utf-8")
+        for old, new in (("/srv/shop/shared", str(self.shared)), ("http://127.0.0.1:", f"http://{self.host}:"),
+                         ("min_healthy_time: 3s", "min_healthy_time: 500ms"), *changes,
+                         ("sudo systemctl", str(self.systemd.systemctl))):
             self.assertIn(old, text)
             text = text.replace(old, new)
         self.repository.write("baton.yaml", text)
-        self.start_agent()
 
     def _finish(self):
         if has_failed(self):
@@ -75,8 +80,7 @@ class SystemdHoldsTheSockets(StrategyCase):
         super()._finish()
 
     def services(self):
-        return {name: self.systemd.state(name)
-                for name in ("shop@blue", "shop@green", "shop-trial@blue", "shop-trial@green")}
+        return {name: self.systemd.state(name) for name in self.SERVICES}
 
     def live(self):
         """The service that runs, which is the only one."""
@@ -92,6 +96,17 @@ class SystemdHoldsTheSockets(StrategyCase):
         commit = self.release()
         self.ended(commit, "succeeded")
         return commit
+
+
+class SystemdHoldsTheSockets(SystemdCase):
+    SERVICES = ("shop@blue", "shop@green", "shop-trial@blue", "shop-trial@green")
+
+    def setUp(self):
+        super().setUp()
+        for unit in ("shop.socket", "shop-own@blue.socket", "shop-own@green.socket"):
+            self.assertEqual(self.systemd.call("start", unit), (0, ""))
+        self.use("overlap-systemd.yaml", ("healthy_deadline: 30s", "healthy_deadline: 15s"))
+        self.start_agent()
 
     def test_under_real_systemd_releases_take_each_others_place_on_its_socket_and_no_request_fails(self):
         commits, live = [self.deploy()], []
@@ -158,6 +173,59 @@ class SystemdHoldsTheSockets(StrategyCase):
         self.assertEqual(waiting.getresponse().read().decode().split()[0], newest)
         waiting.close()
         self.live()
+
+
+class SystemdRunsTwoPorts(SystemdCase):
+    SERVICES = ("shop-port@blue", "shop-port@green")
+
+    def setUp(self):
+        super().setUp()
+        (self.directory / "etc").mkdir()
+        for colour, port in (("blue", BLUE_PORT), ("green", GREEN_PORT)):
+            (self.directory / "etc" / f"{colour}.env").write_text(f"BIND={self.host}:{port}\n")
+        conf = self.start_web_server()
+        # nginx was not started by this systemd, and is told to read its files again as it is everywhere else.
+        self.use("blue-green-systemd.yaml", ("server 127.0.0.1:", f"server {self.host}:"),
+                 (f"http://{self.host}:8080/", f"http://{self.host}:{APP_PORT}/"), ("healthy_deadline: 30s", "healthy_deadline: 15s"),
+                 ("sudo nginx -t -q && sudo systemctl reload nginx", f"nginx -c {conf} -t -q && nginx -c {conf} -s reload"))
+        self.start_agent()
+
+    def test_under_real_systemd_releases_go_from_port_to_port_and_no_request_fails(self):
+        commits, live = [self.deploy()], []
+        with Users(self.host, APP_PORT) as users:
+            for _ in range(3):
+                live.append(self.live())
+                commits.append(self.deploy())
+            self.repository.write("sick", "yes")
+            self.ended(self.release(), "halted")
+        self.assertEqual(users.failures, [])
+        self.assertEqual(users.seen, set(commits))
+        self.assertGreater(users.answers, 100)
+        self.assertEqual(live, ["shop-port@blue", "shop-port@green", "shop-port@blue"])
+        self.assertEqual(self.live(), "shop-port@green")
+        print(f"3 releases from port to port: {users.answers} requests, {len(users.failures)} failed")
+
+    def test_under_real_systemd_the_newest_release_is_started_after_a_boot(self):
+        self.deploy()
+        newest = self.deploy()
+        self.agent.stop()
+        self.assertEqual(self.systemd.call("stop", self.live())[0], 0)
+        self.assertEqual(self.ask(), 502)
+        self.start_agent()
+        # At which of the two ports is the agent's to say; nginx's workers of before ask the other for a moment yet.
+        wait_until(lambda: all(self.ask() == 200 for _ in range(30)), 30, lambda: f"it is back: {self.services()}")
+        with Users(self.host, APP_PORT) as users:
+            wait_until(lambda: users.answers > 20, 20, lambda: "users are served")
+        self.assertEqual((users.failures, users.seen), ([], {newest}))
+        wait_until(lambda: list(self.services().values()).count("active") == 1, 20, lambda: f"one runs: {self.services()}")
+
+    def ask(self):
+        """The status that a user gets."""
+        connection = http.client.HTTPConnection(self.host, APP_PORT, timeout=10)
+        connection.request("GET", "/")
+        status = connection.getresponse().status
+        connection.close()
+        return status
 
 
 if __name__ == "__main__":

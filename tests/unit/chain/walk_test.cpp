@@ -80,6 +80,24 @@ TEST_CASE("chain: more nodes out of reach than max_unreachable make the rollout 
     CHECK(bus.running() == Strings{"a", "-", "a", "a", "a"});
 }
 
+TEST_CASE("chain: a node that was late and has the rollout after all counts no longer as passed over") {
+    Bus bus(5);
+    bus.settings.policy.handoff_timeout = seconds(5);
+    bus.settings.policy.max_unreachable = 1;
+    bus.start_all();
+    bus.cut = {web2};
+    bus.kill(web3);
+    bus.offer(web1, 'a');
+    bus.run(seconds(60));
+    CHECK(bus.running() == Strings{"a", "-", "-", "-", "-"});
+    CHECK_THAT(bus.view(web1).waits_for, Catch::Contains("web3 to take the rollout"));
+    bus.cut.clear();
+    bus.run(seconds(90));
+    CHECK(bus.running() == Strings{"a", "a", "-", "a", "a"});
+    CHECK(bus.view(web1).waits_for.empty());
+    CHECK(bus.most_out == 1);
+}
+
 TEST_CASE("chain: canaries go one at a time, bake, and only then the lanes open") {
     Bus bus(5, 2);
     bus.settings.policy.canary = 2;
