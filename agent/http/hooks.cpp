@@ -8,7 +8,6 @@
 #include <nlohmann/json.hpp>
 
 #include "common/error.h"
-#include "common/file.h"
 #include "common/net/webhook.h"
 #include "common/text.h"
 
@@ -44,12 +43,31 @@ bool names_app(const Request& request) {
            is(request, 0, "gogs-webhook");
 }
 
-/// As the others, without saying so before: a secret file that cannot be read is the operator's to know.
-std::vector<std::string> secrets_of(const config::App& app) {
-    std::vector<std::string> secrets;
-    for (const auto& file : app.triggers.webhook_secret_files) secrets.push_back(read_secret_file(file));
-    return secrets;
-}
+/// Looks for the apps whose trigger token somebody gave.
+class TokenSearch {
+  public:
+    TokenSearch(Access& access, std::string_view token) : access_(access), token_(token) {}
+    [[nodiscard]] bool fits(const config::App& app) {
+        if (token_.empty() || !app.triggers.token_file) return false;
+        const auto fit = access_.fits(app, token_);
+        (fit ? compared_ : unreadable_) = true;
+        found_ = found_ || fit.value_or(false);
+        return fit.value_or(false);
+    }
+    [[nodiscard]] bool found() const { return found_; }
+    /// Error(busy) when there were tokens to compare with and none could be read: no failure of whoever asks. One that
+    /// fits none of those that were read is counted, or a fault in one app's file would let the others' be guessed.
+    void require_compared() const {
+        if (unreadable_ && !compared_) throw Access::cannot_check();
+    }
+
+  private:
+    Access& access_;
+    std::string token_;
+    bool compared_ = false;
+    bool unreadable_ = false;
+    bool found_ = false;
+};
 
 bool touches_branch(const net::PushEvent& event, const config::App& app) {
     return std::ranges::any_of(event.changes, [&](const net::RefChange& change) {
@@ -138,36 +156,41 @@ void Hooks::refuse_floods(const Request& request) {
     if (token || request.body.size() > cheap_body_bytes) access_.brake().check(request.remote_address);
 }
 
-bool Hooks::proved(const config::App& app, const Request& request, std::string& why) {
+bool Hooks::proved(const config::App& app, const Request& request, Doubt& doubt) {
     if (app.triggers.webhook_secret_files.empty()) {
-        why = "the app has no webhook_secret_file";
+        doubt = {"the app has no webhook_secret_file", Blame::sender};
+        return false;
+    }
+    const auto secrets = access_.webhook_secrets(app);
+    if (secrets.empty()) {
+        if (doubt.why.empty()) doubt = {"none of the app's webhook secrets can be read", Blame::agent};
         return false;
     }
     try {
-        (void)net::verify_webhook(request.headers, request.body, secrets_of(app), clock_.wall());
+        (void)net::verify_webhook(request.headers, request.body, secrets, clock_.wall());
         return true;
     } catch (const Error& error) {
-        why = error.text();
+        doubt = {error.text(), Blame::sender};
         return false;
     }
 }
 
-void Hooks::refused(const std::string& app, const Request& request, const std::string& why, ErrorKind refusal) {
-    access_.refused(request, fmt::format("webhook of {}", app), why);
-    // An unknown app, one without a secret and a wrong signature look the same to a stranger.
+void Hooks::refused(const std::string& app, const Request& request, const Doubt& doubt, ErrorKind refusal) {
+    if (doubt.blame == Blame::sender) access_.refused(request, fmt::format("webhook of {}", app), doubt.why);
+    // An unknown app, one without a secret that can be read and a wrong signature look the same to a stranger.
     throw Error(refusal, "the webhook's signature is missing or does not fit; the agent's log tells more");
 }
 
 Hooks::Verdict Hooks::of_app(const AppName& name, const Request& request) {
     refuse_floods(request);
     const auto it = config_.apps.find(name);
-    if (it == config_.apps.end()) refused(name.str(), request, "there is no such app");
+    if (it == config_.apps.end()) refused(name.str(), request, {"there is no such app", Blame::sender});
     const config::App& app = it->second;
-    std::string why;
-    if (!proved(app, request, why)) {
+    Doubt doubt;
+    if (!proved(app, request, doubt)) {
         // GitLab and others can be told to log in instead, in the hook's URL.
         const bool credentials = request.headers.find("Authorization").has_value();
-        if (!credentials) refused(name.str(), request, why);
+        if (!credentials) refused(name.str(), request, doubt);
         access_.require(access_.identify(request), config::Role::trigger);
     }
     const auto event = net::parse_push_event(request.headers, request.body);
@@ -180,11 +203,12 @@ Hooks::Verdict Hooks::of_app(const AppName& name, const Request& request) {
 Response Hooks::of_any_app(const Request& request, ErrorKind refusal) {
     refuse_floods(request);
     std::vector<const config::App*> trusting;
-    std::string why = "no app has a webhook_secret_file";
+    Doubt doubt;
     for (const auto& [name, app] : config_.apps) {
-        if (!app.triggers.webhook_secret_files.empty() && proved(app, request, why)) trusting.push_back(&app);
+        if (!app.triggers.webhook_secret_files.empty() && proved(app, request, doubt)) trusting.push_back(&app);
     }
-    if (trusting.empty()) refused("any", request, why, refusal);
+    if (doubt.why.empty()) doubt.why = "no app has a webhook_secret_file";
+    if (trusting.empty()) refused("any", request, doubt, refusal);
     const auto event = net::parse_push_event(request.headers, request.body);
     for (const auto* app : trusting) {
         if (net::names_repository(event, app->repository)) (void)push(*app, event, request);
@@ -201,15 +225,13 @@ Response Hooks::notify_commit(const Request& request) {
     if (const auto sha1 = request.arg("sha1"); sha1 && !from_hex(trim(*sha1)) && !trim(*sha1).empty()) {
         throw Error(ErrorKind::invalid, "'sha1' must be hexadecimal");
     }
-    bool known_token = false;
+    TokenSearch search(access_, *token);
     std::vector<std::string> lines;
     constexpr std::size_t most_told = 10;
     Response response = Response::text("");
     const std::string wanted = request.arg("branches").value_or("");
     for (const auto& [name, app] : config_.apps) {
-        if (!app.triggers.token_file) continue;
-        if (!net::token_matches(*token, {read_secret_file(*app.triggers.token_file)})) continue;
-        known_token = true;
+        if (!search.fits(app)) continue;
         if (!url || url->empty()) continue;
         if (net::normalised_repository(*url) != net::normalised_repository(app.repository)) continue;
         const auto branches = split(wanted, ',');
@@ -223,7 +245,8 @@ Response Hooks::notify_commit(const Request& request) {
             response.headers.add("Triggered", fmt::format("{}/job/{}/", request.base_url(), name));
         }
     }
-    if (!known_token) {
+    if (!search.found()) {
+        search.require_compared();
         access_.refused(request, "notifyCommit", "wrong token");
         throw Error(ErrorKind::forbidden, "Invalid access token");
     }
@@ -244,10 +267,10 @@ Response Hooks::generic(const Request& request) {
         token = trim(request.header("Authorization").substr(7));
     }
     if (token.empty()) token = request.header("X-Gitlab-Token");
+    TokenSearch search(access_, token);
     json::Value jobs = json::Value::object();
     for (const auto& [name, app] : config_.apps) {
-        if (token.empty() || !app.triggers.token_file) continue;
-        if (!net::token_matches(token, {read_secret_file(*app.triggers.token_file)})) continue;
+        if (!search.fits(app)) continue;
         const bool dry = request.header("gwt-dry-run") == "true";
         const auto id = dry ? 0 : look(app, "Generic Cause", "generic-webhook-trigger", request);
         jobs[name.str()] = {{"regexpFilterExpression", ""},
@@ -258,6 +281,7 @@ Response Hooks::generic(const Request& request) {
                             {"url", id == 0 ? "" : fmt::format("queue/item/{}/", id)}};
     }
     if (!jobs.empty()) return Response::json({{"jobs", jobs}, {"message", "Triggered jobs."}});
+    search.require_compared();
     access_.refused(request, "generic webhook", token.empty() ? "no token" : "wrong token");
     const std::string message = fmt::format("Did not find any jobs with GenericTrigger configured!\n{}\n",
                                             token.empty() ? "No token was supplied." : "A token was supplied.");

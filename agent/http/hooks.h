@@ -36,6 +36,11 @@ class Hooks {
         std::string why;  ///< for the sender's log
         std::uint64_t queue_id = 0;
     };
+    enum class Blame { sender, agent };
+    struct Doubt {
+        std::string why;
+        Blame blame = Blame::sender;
+    };
     /// `/webhook/APP`, `/project/APP`, `/gogs-webhook/?job=APP`: the path names the app.
     [[nodiscard]] Verdict of_app(const AppName& app, const Request& request);
     /// Every app whose secret and repository fit; `refusal` is what the plugin whose path it is answers else.
@@ -46,8 +51,10 @@ class Hooks {
     [[nodiscard]] Response generic(const Request& request);
 
     void refuse_floods(const Request& request);
-    [[nodiscard]] bool proved(const config::App& app, const Request& request, std::string& why);
-    [[noreturn]] void refused(const std::string& app, const Request& request, const std::string& why,
+    /// Whether one of the app's secrets fits. If not, why; what the sender did wrong outweighs what is wrong here.
+    [[nodiscard]] bool proved(const config::App& app, const Request& request, Doubt& doubt);
+    /// What is not the sender's fault does not count against its address.
+    [[noreturn]] void refused(const std::string& app, const Request& request, const Doubt& doubt,
                               ErrorKind refusal = ErrorKind::unauthorized);
     [[nodiscard]] Verdict push(const config::App& app, const net::PushEvent& event, const Request& request);
     [[nodiscard]] std::uint64_t look(const config::App& app, const std::string& text, const std::string& who,

@@ -12,6 +12,7 @@
 #include "common/digest.h"
 #include "common/error.h"
 #include "common/file.h"
+#include "common/log.h"
 #include "common/text.h"
 #include "common/types.h"
 
@@ -46,20 +47,17 @@ bool is_hash(std::string_view text) {
     return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
-/// What is wrong with one line; empty for a good one, which goes to `token`.
+/// What is wrong with one line; empty for a good one, which goes to `token`. No word of it is repeated: with its words in
+/// the wrong order, or written by a person, any of them may be a hash or the secret itself.
 std::string read_token_line(std::string_view line, Token& token) {
     const auto words = words_of(line);
     if (words.size() != 3)
         return fmt::format("expected three words, name role sha256-of-the-secret, got {}", words.size());
     if (!is_valid_name(words[0])) {
-        return fmt::format("'{}' is not a name (write small letters, digits, '.', '_', '-')",
-                           escape_control(first_line(words[0], 80)));
+        return "the first word is not a name (write small letters, digits, '.', '_', '-', at most 63)";
     }
     const auto role = parse_role(words[1]);
-    if (!role)
-        return fmt::format("'{}' is not a role, expected read, trigger or operate",
-                           escape_control(first_line(words[1], 80)));
-    // The text is not repeated: it may be the secret itself, written here by mistake.
+    if (!role) return "the second word is not a role, expected read, trigger or operate";
     if (!is_hash(words[2])) {
         return "the third word must be a SHA-256, 64 small hexadecimal digits (let baton token add write the "
                "line)";
@@ -92,6 +90,7 @@ std::optional<Role> parse_role(std::string_view text) {
 
 std::vector<Token> parse_tokens(std::string_view text, std::string_view file_name) {
     std::vector<Token> tokens;
+    std::vector<unsigned> lines;  // of the tokens
     std::vector<Fault> faults;
     unsigned number = 0;
     for (const auto& line : split(text, '\n')) {
@@ -99,11 +98,14 @@ std::vector<Token> parse_tokens(std::string_view text, std::string_view file_nam
         if (is_comment(line)) continue;
         Token token;
         std::string fault = read_token_line(line, token);
-        if (fault.empty() && std::ranges::find(tokens, token.name, &Token::name) != tokens.end()) {
-            fault = fmt::format("the name '{}' comes twice", token.name);
+        const auto same = std::ranges::find(tokens, token.name, &Token::name);
+        if (fault.empty() && same != tokens.end()) {
+            const auto first = lines[static_cast<std::size_t>(same - tokens.begin())];
+            fault = fmt::format("the name comes twice, first in line {}", first);
         }
         if (fault.empty()) {
             tokens.push_back(std::move(token));
+            lines.push_back(number);
         } else {
             faults.push_back({std::string(file_name), number, 1, std::move(fault)});
         }
@@ -179,24 +181,44 @@ void revoke_token(const std::filesystem::path& path, std::string_view name) {
 }
 
 TokenGate::TokenGate(std::optional<std::filesystem::path> path) : path_(std::move(path)) {
+    if (!path_) return;
     const std::scoped_lock lock(mutex_);
-    refresh();
+    read_at_ = stamp();
+    tokens_ = load_tokens(*path_);
 }
 
 TokenGate::Stamp TokenGate::stamp() const {
     struct stat status {};
     if (::stat(path_->c_str(), &status) != 0) return Stamp{};
-    return Stamp{status.st_mtim.tv_sec * 1'000'000'000LL + status.st_mtim.tv_nsec, status.st_size, status.st_ino};
+    const auto nanoseconds = [](const timespec& time) { return time.tv_sec * 1'000'000'000LL + time.tv_nsec; };
+    return Stamp{nanoseconds(status.st_mtim), nanoseconds(status.st_ctim), status.st_size, status.st_ino};
 }
 
 void TokenGate::refresh() {
     if (!path_) return;
     const Stamp now = stamp();
-    if (now == read_at_ && now != Stamp{}) return;
-    tokens_.clear();
-    read_at_ = Stamp{};
-    tokens_ = load_tokens(*path_);
-    read_at_ = now;
+    if (fault_.empty() && now == read_at_) return;
+    // A faulty one is read again for every request: what kept it from being read may leave no trace on the file.
+    try {
+        tokens_ = load_tokens(*path_);
+        read_at_ = now;
+    } catch (const ConfigError& error) {
+        const auto more = error.faults().size() - 1;
+        return faulty(now, error.faults().front().text() + (more > 0 ? fmt::format(" (and {} more)", more) : ""));
+    } catch (const Error& error) {
+        return faulty(now, error.text());
+    }
+    if (fault_.empty()) return;
+    fault_.clear();
+    log::info("access", "the tokens file is good again", {{"file", path_->string()}, {"tokens", tokens_.size()}});
+}
+
+void TokenGate::faulty(const Stamp& at, std::string reason) {
+    if (at == faulty_at_ && reason == fault_) return;
+    faulty_at_ = at;
+    fault_ = std::move(reason);
+    log::error("access", "the tokens file is faulty; the tokens that were read last still count",
+               {{"file", path_->string()}, {"reason", fault_}});
 }
 
 std::optional<Token> TokenGate::check(std::string_view user, std::string_view secret) {

@@ -27,7 +27,7 @@ struct Token {
 };
 
 /// Reads the lines; blank ones and those that begin with `#` are skipped. ConfigError (fault.h) with all
-/// faults.
+/// faults; it repeats no word of the file, for each may be a secret that was written into the wrong place.
 [[nodiscard]] std::vector<Token> parse_tokens(std::string_view text, std::string_view file_name);
 /// The same from a file; Error(forbidden) when others than its owner may read it.
 [[nodiscard]] std::vector<Token> load_tokens(const std::filesystem::path& path);
@@ -48,26 +48,31 @@ void revoke_token(const std::filesystem::path& path, std::string_view name);
 /// a restart. Safe to call from any thread.
 class TokenGate {
   public:
-    /// Reads the file once, so that a faulty one is known at the start. No path: nobody has a token.
+    /// Reads the file; its Error leaves here, so that a faulty one is known at the start. No path: nobody has a token.
     explicit TokenGate(std::optional<std::filesystem::path> path);
-    /// As the functions of the same name. When the file has changed and cannot be read any more, its Error
-    /// leaves here and nobody is let in: an old list might hold a token that was just revoked.
+    /// As the functions of the same name. While the file is faulty or gone, the tokens that were read last go on to
+    /// count, or one slip in an editor would lock out everybody, and first of all who could help. The log tells of the
+    /// fault once for each change of the file, and when it is good again.
     [[nodiscard]] std::optional<Token> check(std::string_view user, std::string_view secret);
     [[nodiscard]] std::optional<Token> check_secret(std::string_view secret);
 
   private:
     struct Stamp {
         std::int64_t modified_ns = -1;
+        std::int64_t changed_ns = -1;  ///< a chmod changes nothing else
         std::int64_t size = -1;
         std::uint64_t inode = 0;
         bool operator==(const Stamp&) const = default;
     };
     [[nodiscard]] Stamp stamp() const;
     void refresh();
+    void faulty(const Stamp& at, std::string reason);
 
     std::optional<std::filesystem::path> path_;
     std::mutex mutex_;
     Stamp read_at_;
+    Stamp faulty_at_;
+    std::string fault_;  ///< as it was told last; empty while the file is good
     std::vector<Token> tokens_;
 };
 

@@ -109,6 +109,47 @@ class AuditTest(ChainCase):
         self.assertEqual(self.ask("GET", "/api/v1/status", "Bearer guess")[0], 401, "wrong is wrong where none is fine")
         self.assertEqual(self.agent.get("/api/v1/audit")["entries"], [])
 
+    def test_a_fault_in_a_file_of_secrets_is_told_to_the_log_once_and_to_nobody_else(self):
+        chain = self.staffed()
+        secrets, log = chain.directory / "secrets", self.agent.log_file
+        good, ann_hash = (secrets / "tokens").read_text(), hashlib.sha256(ANN.encode()).hexdigest()
+        faulty, mended = "the tokens file is faulty", "the tokens file is good again"
+
+        def told(words):
+            return [line for line in log.read_text().splitlines() if words in line]
+
+        for change, name in enumerate(("late", "later"), 1):
+            write_secret(secrets / "tokens", good + f"{name} {ann_hash} operate\n")
+            for _ in range(12):  # more often than an address may fail
+                for right in (f"Bearer {ANN}", self.basic("ann", ANN)):
+                    self.assertEqual(self.ask("GET", "/api/v1/status", right)[0], 200)
+            self.assertEqual(self.ask("GET", "/api/v1/status", f"Bearer {ANN}x"),
+                             self.ask("GET", "/api/v1/status", self.basic("late", ANN)))
+            self.assertEqual(self.ask("GET", "/api/v1/status", f"Bearer {ANN}x")[0], 401)
+            self.assertEqual(len(told(faulty)), change)
+            self.assertIn(f"{secrets}/tokens:{len(good.splitlines()) + 1}:1: ", told(faulty)[-1])
+        write_secret(secrets / "tokens", good)
+        self.assertEqual(self.ask("GET", "/api/v1/status", f"Bearer {ANN}")[0], 200)
+        self.assertEqual(len(told(mended)), 1)
+
+        write_secret(secrets / "mini.token", "")
+        paths = ("/job/mini/build?token=", f"/job/mini/build?token={APP_TOKEN}", "/job/mini/polling?token=x",
+                 f"/buildByToken/build?job=mini&token={APP_TOKEN}", f"/git/notifyCommit?url=x&token={APP_TOKEN}",
+                 f"/generic-webhook-trigger/invoke?token={APP_TOKEN}")
+        for _ in range(4):
+            for path in paths:
+                status, text = self.ask("GET", path)
+                self.assertEqual(status, 503, path)
+                self.assertIn("cannot check the token now", text)
+                self.assertNotIn(str(secrets), text)
+        self.assertEqual(len(told("secret cannot be read")), 1)
+        self.assertIn(f"{secrets}/mini.token", told("secret cannot be read")[0])
+        write_secret(secrets / "mini.token", APP_TOKEN + "\n")
+        self.assertEqual(self.ask("POST", paths[1])[0], 201, "nobody's address has failed")
+        self.assertEqual(len(told("can be read again")), 1)
+        for secret in (ann_hash, ANN, APP_TOKEN):
+            self.assertNotIn(secret, log.read_text())
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -8,8 +8,6 @@
 #include <fmt/format.h>
 
 #include "common/digest.h"
-#include "common/error.h"
-#include "common/file.h"
 #include "common/log.h"
 #include "common/net/webhook.h"
 #include "common/text.h"
@@ -97,14 +95,15 @@ std::optional<config::Token> Access::token_of(const Request& request) {
         space == std::string::npos ? std::string_view() : trim(std::string_view(value).substr(space));
     if (scheme == "bearer") return tokens_.check_secret(credentials);
     if (scheme != "basic") return std::nullopt;
+    std::string pair;
     try {
-        const std::string pair = base64_decode(credentials);
-        const auto colon = pair.find(':');
-        if (colon == std::string::npos) return std::nullopt;
-        return tokens_.check(pair.substr(0, colon), pair.substr(colon + 1));
+        pair = base64_decode(credentials);
     } catch (const Error&) {
-        return std::nullopt;  // not base 64: wrong credentials like any others
+        return std::nullopt;  // wrong credentials like any others
     }
+    const auto colon = pair.find(':');
+    if (colon == std::string::npos) return std::nullopt;
+    return tokens_.check(pair.substr(0, colon), pair.substr(colon + 1));
 }
 
 Principal Access::identify(const Request& request) {
@@ -186,9 +185,29 @@ Access::AppToken Access::check_app_token(const config::App& app, const Request& 
     const auto given = request.arg("token");
     if (!given) return AppToken::absent;
     brake_.check(request.remote_address);
-    if (net::token_matches(*given, {read_secret_file(*app.triggers.token_file)})) return AppToken::right;
+    const auto right = fits(app, *given);
+    if (!right) throw cannot_check();
+    if (*right) return AppToken::right;
     refused(request, app.name.str(), "wrong trigger token");
     return AppToken::wrong;
+}
+
+std::optional<bool> Access::fits(const config::App& app, std::string_view token) {
+    const auto secret = secrets_.read(app.triggers.token_file.value());
+    if (!secret) return std::nullopt;
+    return net::token_matches(token, {*secret});
+}
+
+std::vector<std::string> Access::webhook_secrets(const config::App& app) {
+    std::vector<std::string> secrets;
+    for (const auto& file : app.triggers.webhook_secret_files) {
+        if (auto secret = secrets_.read(file)) secrets.push_back(std::move(*secret));
+    }
+    return secrets;
+}
+
+Error Access::cannot_check() {
+    return {ErrorKind::busy, "this agent cannot check the token now; its log tells why"};
 }
 
 }  // namespace baton::http

@@ -7,12 +7,15 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "agent/http/access/secret_files.h"
 #include "agent/http/server/message.h"
 #include "agent/operations/views.h"
 #include "common/clock.h"
 #include "common/config/agent_config.h"
 #include "common/config/tokens.h"
+#include "common/error.h"
 #include "common/net/peer_signing.h"
 
 namespace baton::http {
@@ -73,8 +76,16 @@ class Access {
     void refused(const Request& request, std::string_view what, std::string_view why);
 
     enum class AppToken { absent, right, wrong };
-    /// The app's own trigger token, `token=` of the query or form. absent: none given, or the app has none.
+    /// The app's own trigger token, `token=` of the query or form. absent: none given, or the app has none. Error(busy)
+    /// when its file cannot be read, which is no failure of whoever asks.
     [[nodiscard]] AppToken check_app_token(const config::App& app, const Request& request);
+    /// Whether that is the app's trigger token; nothing when its file cannot be read. Not for an app without one, and
+    /// counts nothing.
+    [[nodiscard]] std::optional<bool> fits(const config::App& app, std::string_view token);
+    /// The app's webhook secrets, of those files that can be read.
+    [[nodiscard]] std::vector<std::string> webhook_secrets(const config::App& app);
+    /// What an honest caller and a stranger alike are told when no secret could be read to compare theirs with.
+    [[nodiscard]] static Error cannot_check();
     [[nodiscard]] FailureBrake& brake() { return brake_; }
 
     [[nodiscard]] static operations::Caller caller(const Principal& principal, const Request& request) {
@@ -89,6 +100,7 @@ class Access {
     const config::AgentConfig& config_;
     net::PeerVerifier& verifier_;
     config::TokenGate tokens_;
+    SecretFiles secrets_;
     FailureBrake brake_;
 };
 
