@@ -30,12 +30,16 @@ class ContestedTest(SafetyCase):
         wait_until(lambda: "baton accept web2" in agent.app("mini")["waits_for"], 30,
                    lambda: f"it says what it waits for: {agent.app('mini')}")
 
+    @staticmethod
+    def said_of_two(agent):
+        text = agent.app("mini")["waits_for"]
+        return text if "two agents say that they are web2" in text else None
+
     def both_refuse(self, chain, impostor):
         """Until web2 and the impostor know of each other, and say how a person tells them apart."""
         for agent in (impostor, chain["web2"]):
-            wait_until(lambda agent=agent: "two agents say that they are web2" in agent.app("mini")["waits_for"], 30,
-                       lambda agent=agent: f"it knows of the other one: {agent.app('mini')}")
-            said = agent.app("mini")["waits_for"]
+            said = wait_until(lambda agent=agent: self.said_of_two(agent), 30,
+                              lambda agent=agent: f"it knows of the other one: {agent.app('mini')}")
             self.assertEqual(said.count("heard from "), 2, said)
             self.waits_for_a_person(agent)
         for name in ("web1", "web3"):
@@ -116,7 +120,7 @@ class ContestedTest(SafetyCase):
         backup.rename(chain.directory / "web2" / "state")
         with self.one_at_a_time(chain):
             chain["web2"].start()
-            self.assertIn("was copied or put back from a backup", chain["web2"].log_tail())
+            self.assertIn("was copied or put back from a backup", chain["web2"].log_file.read_text())
             self.waits_for_a_person(chain["web2"])
             self.assertEqual(self.service(chain, "web2"), 503)
             began = time.time()
@@ -130,7 +134,7 @@ class ContestedTest(SafetyCase):
         # A second start is not a second copy.
         chain["web2"].stop()
         chain["web2"].start()
-        self.assertEqual(chain["web2"].log_tail(400).count("was copied or put back from a backup"), 1)
+        self.assertEqual(chain["web2"].log_file.read_text().count("was copied or put back from a backup"), 1)
         self.settled(chain, commit)
 
     def test_a_copy_of_the_state_directory_gets_nothing_beside_its_original(self):

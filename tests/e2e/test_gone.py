@@ -44,7 +44,7 @@ class GoneTest(SafetyCase):
                    lambda: f"its new database waits for a person: {chain['web1'].app('mini')}")
         chain.fleet.command("accept", "web1", "--reason", "repaired", agent=chain["web2"])
         self.settled(chain, commit)
-        self.assertIsNone(chain.node_row("web1", "web3")["forgotten"])
+        wait_until(lambda: chain.node_row("web1", "web3")["forgotten"] is None, 30, "web3 has heard of it, too")
         for row in chain["web2"].get("/api/v1/audit?app=mini")["entries"]:
             if row["action"] == "accept":
                 self.assertEqual(row["detail"], "web1: repaired")
