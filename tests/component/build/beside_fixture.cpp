@@ -2,8 +2,6 @@
 // The files of examples/strategies as an app, and users who never rest.
 #include "tests/component/build/beside_fixture.h"
 
-#include <Poco/Net/ServerSocket.h>
-#include <Poco/Net/SocketAddress.h>
 #include <catch2/catch.hpp>
 #include <fmt/format.h>
 
@@ -22,17 +20,6 @@ std::string example(const std::string& name) {
     return read_file(std::filesystem::path(SOURCE_DIR) / "examples/strategies" / name, 1 << 20);
 }
 
-/// Ports that are free now, all different.
-std::vector<unsigned> free_ports(std::size_t count) {
-    std::vector<Poco::Net::ServerSocket> held;
-    std::vector<unsigned> ports;
-    while (ports.size() < count) {
-        held.emplace_back(Poco::Net::SocketAddress("127.0.0.1", 0));
-        ports.push_back(held.back().address().port());
-    }
-    return ports;
-}
-
 }  // namespace
 
 BesideFixture::BesideFixture(const std::string& pipeline) {
@@ -42,7 +29,7 @@ BesideFixture::BesideFixture(const std::string& pipeline) {
     for (const char* file : {"app.py", "uwsgi.ini", "nginx.conf"}) take(file, file);
     take(pipeline, "baton.yaml");
     replace("baton.yaml", "min_healthy_time: 3s", "min_healthy_time: 400ms");
-    replace("baton.yaml", "healthy_deadline: 30s", "healthy_deadline: 8s");
+    replace("baton.yaml", "healthy_deadline: 30s", "healthy_deadline: 15s");
     app.agent.traffic.settle = Milliseconds(500);
 }
 
@@ -92,7 +79,7 @@ void Users::ask(const std::string& url, const std::stop_token& stop) {
         std::string failure;
         std::string body;
         try {
-            const auto answer = build::ask_address(url, Milliseconds(10'000));
+            const auto answer = build::ask_address(url, Milliseconds(30'000));
             body = answer.body;
             if (answer.status != 200) failure = fmt::format("status {}: {}", answer.status, body);
         } catch (const Error& error) {
@@ -111,7 +98,7 @@ void Users::ask(const std::string& url, const std::stop_token& stop) {
 
 void Users::see_some() const {
     const auto before = answers_.load();
-    REQUIRE(eventually([&] { return answers_.load() > before + 20; }, std::chrono::seconds(20)));
+    REQUIRE(eventually([&] { return answers_.load() > before + 20; }));
 }
 
 std::vector<std::string> Users::failures() {

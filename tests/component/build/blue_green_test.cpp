@@ -81,7 +81,7 @@ TEST_CASE("blue_green: three releases behind nginx take each other's place, and 
     users.see_some();
     CHECK(users.failures() == std::vector<std::string>{});
     CHECK(users.versions().size() == 4);
-    CHECK(ask_address(shop.url() + "/", Milliseconds(2'000)).body.find(shop.commit().str()) == 0);
+    CHECK(ask_address(shop.url() + "/", Milliseconds(30'000)).body.find(shop.commit().str()) == 0);
 }
 
 TEST_CASE(
@@ -124,7 +124,7 @@ TEST_CASE("blue_green: a release that users cannot reach through the web server 
     CHECK(result.reason.find("through the front") != std::string::npos);
     CHECK(shop.upstream_text() == shop.line(shop.own.first));
     CHECK(eventually([&] {
-        const auto answer = ask_address(shop.url() + "/", Milliseconds(2'000));
+        const auto answer = ask_address(shop.url() + "/", Milliseconds(30'000));
         return answer.status == 200 && answer.body.find(good) == 0;
     }));
 }
@@ -169,7 +169,7 @@ TEST_CASE("traffic: a port is deserted when nobody has come for a while, and a v
     Poco::Net::ServerSocket server(Poco::Net::SocketAddress("127.0.0.1", 0));
     const auto port = server.address().port();
     config::Traffic traffic;
-    traffic.settle = Milliseconds(600);
+    traffic.settle = Milliseconds(2'000);
     traffic.drain_timeout = Milliseconds(400);
     const auto visit = [&] {
         Poco::Net::StreamSocket visitor(server.address());

@@ -202,26 +202,36 @@ TEST_CASE("cost: a clock that jumps during a switch leaves what it cost unknown,
 TEST_CASE("cost: a probe sees how long an app does not answer") {
     std::atomic<bool> good{true};
     std::atomic<int> asked{0};
+    const SystemClock clock;
+    // On a machine that is busy looks come late, and this test's own changes too: so much is not known.
+    Instant looked = clock.now();
+    Milliseconds longest_gap{0};
     DowntimeProbe probe({[&](const std::stop_token&) {
+                             const auto now = clock.now();
+                             longest_gap = std::max(longest_gap, now - looked);
+                             looked = now;
                              ++asked;
                              return good.load();
                          },
                          Milliseconds(10)});
     REQUIRE(asked.load() >= 1);
-    const SystemClock clock;
     REQUIRE(eventually([&] { return asked.load() > 5; }));
     const auto began = clock.now();
     good = false;
+    auto unsure = clock.now() - began;
     REQUIRE(eventually([&] { return clock.now() - began > Milliseconds(300); }));
+    const auto still_bad = clock.now();
     good = true;
     const auto ended = clock.now();
+    unsure += ended - still_bad;
     const int before = asked.load();
     REQUIRE(eventually([&] { return asked.load() > before + 3; }));
     const auto found = probe.finish();
     CHECK(found.ever_good);
     CHECK_FALSE(found.dark_at_end);
     REQUIRE(found.dark.size() == 1);
-    CHECK(dark_in_all(found.dark).count() == Approx((ended - began).count()).margin(60));
+    const auto margin = Milliseconds(60) + unsure + longest_gap;
+    CHECK(dark_in_all(found.dark).count() == Approx((ended - began).count()).margin(margin.count()));
 }
 
 TEST_CASE("cost: while a probe is held it asks nothing, and what cannot be asked is not watched") {
@@ -246,7 +256,7 @@ TEST_CASE("cost: an app that is restarted without a drain is dark as long as it 
     AppFixture app;
     app.put_pipeline("");
     app.put("version", "one\n");
-    put_slow_restart(app, "0.7");
+    put_slow_restart(app, "2");
     const auto first = deploy(app);
     INFO(app.log());
     REQUIRE(first.outcome == SwitchOutcome::in_service);
@@ -258,10 +268,10 @@ TEST_CASE("cost: an app that is restarted without a drain is dark as long as it 
     REQUIRE(second.outcome == SwitchOutcome::in_service);
     REQUIRE(second.cost);
     CHECK(second.cost->kind == SwitchCost::Kind::measured);
-    // From the end of the old process: 700 ms and the start of an interpreter.
-    CHECK(second.cost->dark_ms >= 650);
-    CHECK(second.cost->dark_ms <= second.cost->restart_ms + 50);
-    CHECK(second.cost->restart_ms >= 700);
+    // From the end of the old process: 2 s and the start of an interpreter; looks of a busy machine come late.
+    CHECK(second.cost->dark_ms >= 1'500);
+    CHECK(second.cost->dark_ms <= second.cost->restart_ms + 500);
+    CHECK(second.cost->restart_ms >= 2'000);
     CHECK(second.cost->exposed_ms == second.cost->dark_ms);
     CHECK(second.cost->out_ms == 0);
 }
@@ -271,14 +281,14 @@ TEST_CASE("cost: an app that is restarted under a drain is dark, and nobody is e
     use_file_traffic(app);
     app.put_pipeline("");
     app.put("version", "one\n");
-    put_slow_restart(app, "0.4");
+    put_slow_restart(app, "1");
     REQUIRE(deploy(app).outcome == SwitchOutcome::in_service);
     app.put("version", "two\n");
     const auto result = deploy(app);
     INFO(app.log());
     REQUIRE(result.outcome == SwitchOutcome::in_service);
     CHECK(result.cost->kind == SwitchCost::Kind::measured);
-    CHECK(result.cost->dark_ms >= 350);
+    CHECK(result.cost->dark_ms >= 500);
     CHECK(result.cost->exposed_ms == 0);
     CHECK(result.cost->drain_ms >= 100);
     CHECK(result.cost->out_ms >= result.cost->restart_ms);
@@ -294,7 +304,7 @@ TEST_CASE("cost: a sick release costs until the one before it is back, and one t
     const auto undone = deploy(app);
     REQUIRE(undone.outcome == SwitchOutcome::restored);
     CHECK(undone.cost->kind == SwitchCost::Kind::measured);
-    CHECK(undone.cost->dark_ms >= 5'000);  // its healthy_deadline
+    CHECK(undone.cost->dark_ms >= 8'000);  // its healthy_deadline
     CHECK(undone.cost->exposed_ms == undone.cost->dark_ms);
     app.put("sick", "");
     app.put("restart.sh", "exit 3\n");
@@ -337,9 +347,9 @@ TEST_CASE("cost: an app that is dark when the switch is over costs nobody knows 
 
 TEST_CASE("cost: a health command is asked as well, only less often") {
     AppFixture app;
-    app.put("baton.yaml", "switch:\n  restart:\n    - run: rm -f " + (app.dir / "up").string() + "; sleep 1.5; touch " +
+    app.put("baton.yaml", "switch:\n  restart:\n    - run: rm -f " + (app.dir / "up").string() + "; sleep 4; touch " +
                               (app.dir / "up").string() + "\nhealth:\n  command: test -e " + (app.dir / "up").string() +
-                              "\n  interval: 50ms\n  timeout: 1s\n  min_healthy_time: 200ms\n  healthy_deadline: 5s\n");
+                              "\n  interval: 50ms\n  timeout: 1s\n  min_healthy_time: 200ms\n  healthy_deadline: 20s\n");
     app.put("version", "one\n");
     REQUIRE(deploy(app).outcome == SwitchOutcome::in_service);
     app.put("version", "two\n");
@@ -348,8 +358,8 @@ TEST_CASE("cost: a health command is asked as well, only less often") {
     REQUIRE(result.outcome == SwitchOutcome::in_service);
     CHECK(result.cost->kind == SwitchCost::Kind::measured);
     // Half the time between two looks at either end.
-    CHECK(result.cost->dark_ms >= 900);
-    CHECK(result.cost->dark_ms <= 2'600);
+    CHECK(result.cost->dark_ms >= 2'000);
+    CHECK(result.cost->dark_ms <= 7'000);
     CHECK(result.cost->exposed_ms == result.cost->dark_ms);
 }
 

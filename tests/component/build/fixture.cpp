@@ -2,11 +2,13 @@
 // An app for build tests.
 #include "tests/component/build/fixture.h"
 
+#include <Poco/Exception.h>
 #include <Poco/Net/ServerSocket.h>
 #include <Poco/Net/SocketAddress.h>
 #include <catch2/catch.hpp>
 #include <csignal>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "common/error.h"
 #include "common/file.h"
@@ -47,14 +49,29 @@ setsid /usr/bin/python3 server.py "$2" </dev/null >/dev/null 2>&1 &
 echo $! > "$1"
 )sh";
 
-unsigned free_port() {
-    Poco::Net::ServerSocket socket(Poco::Net::SocketAddress("127.0.0.1", 0));
-    return socket.address().port();
-}
-
 }  // namespace
 
-AppFixture::AppFixture() : port(free_port()) {
+std::vector<unsigned> free_ports(std::size_t count) {
+    // None that the kernel gives to whoever calls: an app that is restarted could find it taken by a client of its own.
+    constexpr unsigned first = 10'000;
+    constexpr unsigned range = 20'000;
+    static unsigned tried = static_cast<unsigned>(::getpid()) * 7;  // programs run side by side
+    std::vector<Poco::Net::ServerSocket> held;
+    std::vector<unsigned> ports;
+    for (unsigned round = 0; ports.size() < count; ++round) {
+        REQUIRE(round < range);
+        const auto port = first + tried++ % range;
+        try {
+            held.emplace_back(Poco::Net::SocketAddress("127.0.0.1", static_cast<Poco::UInt16>(port)));
+            ports.push_back(port);
+        } catch (const Poco::Exception&) {
+            continue;  // somebody listens there
+        }
+    }
+    return ports;
+}
+
+AppFixture::AppFixture() : port(free_ports(1).front()) {
     std::filesystem::permissions(dir.path(), std::filesystem::perms(0755));
     std::filesystem::create_directories(dir / "repo");
     shell("git init -q -b main .");
@@ -103,7 +120,7 @@ void AppFixture::put_pipeline(const std::string& before, const std::string& heal
                                   "  interval: 50ms\n"
                                   "  timeout: 1s\n"
                                   "  min_healthy_time: 200ms\n"
-                                  "  healthy_deadline: 5s\n{}",
+                                  "  healthy_deadline: 8s\n{}",
                                   before, dir.path().string(), port, port, health_extra));
 }
 
@@ -150,7 +167,7 @@ std::string AppFixture::shell(const std::string& command) const {
     run.argv = {"/bin/sh", "-c", command};
     run.environment = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/nonexistent", "GIT_CONFIG_NOSYSTEM=1"};
     run.directory = dir / "repo";
-    run.timeout = Milliseconds(30'000);
+    run.timeout = Milliseconds(120'000);
     const auto done = process::capture(run, {});
     INFO(command << ": " << done.output);
     REQUIRE(done.result.ok());

@@ -31,6 +31,9 @@ class RememberingListener final : public build::Listener {
     int once_finished = 0;
 };
 
+/// Ports of 127.0.0.1 that are free now, all different.
+[[nodiscard]] std::vector<unsigned> free_ports(std::size_t count);
+
 /// A node `web1` with one app `shop`, whose repository, deploy directory and state live in a temporary directory.
 /// The app is `server.py`: it answers /health with its version, or with 500 when there is a file `sick`. Ends the
 /// server that its pid file names when the test ends.

@@ -62,7 +62,7 @@ TEST_CASE(
     app.dir.write("hold.py",
                   "import socket, sys\n"
                   "server = socket.create_server(('0.0.0.0', 8080), backlog=8)\n"
-                  "server.settimeout(20)\n"
+                  "server.settimeout(100)\n"
                   "kept = [server.accept()[0]]\n"
                   "while True:\n"
                   "    kept[0].settimeout(0.05)\n"
@@ -76,20 +76,20 @@ TEST_CASE(
                   "pid = sys.argv[1]; folder = sys.argv[2]\n"
                   "def inside(*argv): subprocess.run(['nsenter', '-t', pid, '-n', *argv], check=True)\n"
                   "def opens(where):\n"
-                  "    try: socket.create_connection((where, 8080), 2).close(); return 'open'\n"
+                  "    try: socket.create_connection((where, 8080), 20).close(); return 'open'\n"
                   "    except ConnectionRefusedError: return 'refused'\n"
-                  "kept = socket.create_connection(('10.99.0.1', 8080), 2)\n"
+                  "kept = socket.create_connection(('10.99.0.1', 8080), 20)\n"
                   "for _ in range(2): inside('nft', '-f', folder + '/on.nft')\n"
                   "print(opens('10.99.0.1'))\n"
                   "kept.sendall(b'alive'); print(kept.recv(10).decode())\n"
-                  "inside('/usr/bin/python3', '-c', \"import socket; socket.create_connection(('127.0.0.1', 8080), 2); "
+                  "inside('/usr/bin/python3', '-c', \"import socket; socket.create_connection(('127.0.0.1', 8080), 20); "
                   "print('self', flush=True)\")\n"
                   "for _ in range(2): inside('nft', '-f', folder + '/off.nft')\n"
                   "print(opens('10.99.0.1'))\n");
     const auto folder = app.dir.path().string();
     const auto output = app.shell(
         "cat > ../two.sh <<'END'\n"
-        "unshare -n /usr/bin/python3 -c 'import time; time.sleep(20)' & node=$!\n"
+        "unshare -n /usr/bin/python3 -c 'import time; time.sleep(100)' & node=$!\n"
         "while [ \"$(readlink /proc/$node/ns/net)\" = \"$(readlink /proc/$$/ns/net)\" ]; do :; done\n"
         "ip link add v0 type veth peer name v1 netns $node\n"
         "ip addr add 10.99.0.2/24 dev v0; ip link set v0 up\n"

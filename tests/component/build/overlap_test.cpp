@@ -56,7 +56,7 @@ TEST_CASE("overlap: three releases of gunicorn take each other's place, and no r
     users.see_some();
     CHECK(users.failures() == std::vector<std::string>{});
     for (const auto& commit : commits) CHECK(users.versions().contains(commit));
-    CHECK(ask_address(shop.url() + "/", Milliseconds(2'000)).body.find(commits.back()) == 0);
+    CHECK(ask_address(shop.url() + "/", Milliseconds(30'000)).body.find(commits.back()) == 0);
 }
 
 TEST_CASE("overlap: users see nothing of a release that answers 500, nor of one that does not load") {
@@ -113,7 +113,7 @@ TEST_CASE("overlap: an app that ends by itself is started again, and who asks me
     REQUIRE(::kill(before.pid, SIGKILL) == 0);
     REQUIRE(eventually([&] { return shop.live()->restarts == 1; }));
     CHECK(shop.live()->pid != before.pid);
-    CHECK(ask_address(shop.url() + "/", Milliseconds(10'000)).status == 200);
+    CHECK(ask_address(shop.url() + "/", Milliseconds(30'000)).status == 200);
 }
 
 TEST_CASE("overlap: after a boot, when nothing runs, the current release is started again") {
@@ -149,7 +149,7 @@ TEST_CASE("overlap: from stop_start and back, by stop steps") {
         "    - run: exec /usr/bin/gunicorn --daemon --pid {0} --bind 127.0.0.1:{1} app:application\n"
         "      keep_processes: true\n"
         "health: {{http: 'http://127.0.0.1:{1}/health', expect_body: '${{GIT_COMMIT}}', interval: 100ms, "
-        "min_healthy_time: 300ms, healthy_deadline: 8s}}\n",
+        "min_healthy_time: 300ms, healthy_deadline: 15s}}\n",
         pid_file, shop.front);
     shop.app.put("baton.yaml", stop_start);
     REQUIRE(shop.deploy().outcome == SwitchOutcome::in_service);

@@ -24,7 +24,7 @@ namespace {
 /// What HAProxy does: connect, read to the end.
 std::string poll_agent(std::uint16_t port) {
     Poco::Net::StreamSocket socket(Poco::Net::SocketAddress("127.0.0.1", port));
-    socket.setReceiveTimeout(Poco::Timespan(2, 0));
+    socket.setReceiveTimeout(Poco::Timespan(30, 0));
     std::string answer;
     char buffer[64];
     for (int got = 0; (got = socket.receiveBytes(buffer, sizeof buffer)) > 0;)
@@ -45,7 +45,7 @@ BuildSpec spec_with_file(test::AppFixture& app) {
 TEST_CASE("traffic: haproxy_agent leaves after the load balancer has heard, and says ready until it has heard that") {
     test::AppFixture app;
     app.agent.traffic.method = config::TrafficMethod::haproxy_agent;
-    app.agent.traffic.drain_timeout = 5s;
+    app.agent.traffic.drain_timeout = app.agent.traffic.rejoin_timeout = 60s;
     auto spec = app.spec(CommitId(std::string(40, 'a')));
     BuildLog log(app.dir / "log", 1 << 20, {});
     const AgentCheckListener listener({"127.0.0.1", 0}, {&app.service});
@@ -189,15 +189,15 @@ TEST_CASE("health: it must last for min_healthy_time, and gives up at the deadli
                      "; [ $((n % 3)) != 2 ] || { echo out of order; exit 1; }";
     health.interval = 50ms;
     health.timeout = 2s;
-    health.min_healthy_time = 1s;
-    health.healthy_deadline = 2s;
+    health.min_healthy_time = 4s;
+    health.healthy_deadline = 5s;
     StepContext context;
     context.current = app.dir.path();
     unsigned looks = 0;
     auto proved = HealthCheck(spec, health, context).prove([&](const Probe&) { ++looks; }, {});
     REQUIRE_FALSE(proved.healthy);
     REQUIRE(looks > 3);
-    REQUIRE(proved.reason.find("not healthy within 2s") == 0);
+    REQUIRE(proved.reason.find("not healthy within 5s") == 0);
     health.command = "true";
     health.min_healthy_time = 200ms;
     REQUIRE(HealthCheck(spec, health, context).prove([](const Probe&) {}, {}).healthy);
