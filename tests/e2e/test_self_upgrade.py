@@ -38,7 +38,7 @@ RESTART = '#!/bin/sh\necho restart > {directory}/"$NODE_NAME"/srv/unit.fifo\n'
 class UnitAgent(Agent):
     """An agent under a unit: started and ended through it, its process replaced behind it."""
 
-    def start(self, within=15.0):
+    def start(self, within=60.0):
         home = pathlib.Path(self.config).parent / self.name / "srv"
         home.mkdir(parents=True, exist_ok=True)
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
@@ -129,12 +129,13 @@ class SelfUpgradeTest(unittest.TestCase):
                 self.assertIn("the agent is ending: its next start goes on from here", log)
                 self.assertIn("the new release runs already: it is not restarted again", log)
                 self.assertEqual(log.count("step restart the agent: ok"), 1, log)
-                self.assertEqual(agent.app("baton")["phase"], "idle")
+                wait_until(lambda agent=agent: agent.app("baton")["phase"] == "idle", 60,
+                           lambda agent=agent: f"{agent.name} is done: {agent.app('baton')}")
         def costs():
             rows = self.fleet["web3"].get("/api/v1/ledger?app=baton")["rows"]
             return rows if len(rows) == 6 else None
         # Nobody watched across the restart of the one who watches: that is what the rows say, and not "nothing".
-        rows = wait_until(costs, 20, lambda: f"six rows: {self.fleet['web3'].get('/api/v1/ledger?app=baton')}")
+        rows = wait_until(costs, 60, lambda: f"six rows: {self.fleet['web3'].get('/api/v1/ledger?app=baton')}")
         self.assertEqual([row["kind"] for row in rows], ["unknown"] * 6)
         self.assertEqual(self.fleet["web3"].get("/api/v1/ledger?app=baton")["sum"]["dark_ms"], 0)
 
