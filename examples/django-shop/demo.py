@@ -119,7 +119,7 @@ class Demo:
         if rollout["state"] == "succeeded":
             raise RuntimeError("a commit with a failing test was rolled out")
         say(f"  {rollout['state']}: {rollout['reason']}")
-        wait_until(lambda: self.versions().count(f"200 {good[:8]}") == 3, 10,
+        wait_until(lambda: self.versions().count(f"200 {good[:8]}") == 3, 60,
                    lambda: f"all three still serve {good[:8]}; they say {self.versions()}")
         say(f"  stopped at the first node. The shops still say: {self.versions()}")
         status = self.fleet.command("status", agent=self.fleet.agents[0], check=False)

@@ -34,7 +34,7 @@ FRONT_PORT = 8000
 STATS_PORT = 8404
 RUNTIME_PORT = 9999
 REDIS_PORT = 6390
-START_SECONDS = 10
+START_SECONDS = 60
 # Ways of HAProxy to check the nodes: its example file, and the traffic section that goes with it.
 METHODS = {"check": ("check.cfg", None), "readiness": ("readiness.cfg", "readiness"),
            "agent": ("agent-check.cfg", "haproxy_agent")}

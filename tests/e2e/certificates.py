@@ -56,10 +56,10 @@ def renegotiate_with_openssl(address, authority):
     with open(log, "w", encoding="utf-8") as out, subprocess.Popen(
             _client(address, authority, "-tls1_2"), stdin=subprocess.PIPE, stdout=out, stderr=out, text=True) as client:
         try:
-            wait_until(lambda: "Verify return code" in log.read_text(), 10, "the first handshake is done")
+            wait_until(lambda: "Verify return code" in log.read_text(), 60, "the first handshake is done")
             client.stdin.write("R\n")
             client.stdin.flush()
-            wait_until(lambda: "RENEGOTIATING" in log.read_text(), 10, "openssl asks for a new handshake")
+            wait_until(lambda: "RENEGOTIATING" in log.read_text(), 60, "openssl asks for a new handshake")
             try:
                 client.stdin.write("GET /healthz HTTP/1.0\r\n\r\n")
                 client.stdin.close()

@@ -96,7 +96,7 @@ class Job:
         def over():
             status, _, text = self.ask("GET", f"/job/{job}/{number}/api/json")
             return json.loads(text) if status == 200 and '"building":false' in text else None
-        return wait_until(over, 30, lambda: f"{job} #{number} has ended: {self.agent.log_tail()}")
+        return wait_until(over, 60, lambda: f"{job} #{number} has ended: {self.agent.log_tail()}")
 
     def environment(self, number, job="mini"):
         """What the steps of a build saw."""

@@ -59,7 +59,7 @@ class Systemd:
                  str(self.directory / "cgroups"), self._group],
                 env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
-            wait_until(lambda: self._process.poll() is not None or (self._runtime / "systemd" / "private").exists(), 30,
+            wait_until(lambda: self._process.poll() is not None or (self._runtime / "systemd" / "private").exists(), 60,
                        lambda: "systemd runs")
         except TimeoutError:
             self.stop()
@@ -98,4 +98,4 @@ class Systemd:
         # The control groups are the machine's, and stay when the namespace has gone.
         wait_until(lambda: subprocess.run(
             ["unshare", "--mount", "/bin/sh", "-c", SWEEP, "sweep", str(self.directory / "cgroups"), self._group],
-            capture_output=True, check=False).returncode == 0, 20, lambda: "its control groups are gone")
+            capture_output=True, check=False).returncode == 0, 60, lambda: "its control groups are gone")

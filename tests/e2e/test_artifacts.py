@@ -94,7 +94,7 @@ class ArtifactsTest(JobCase):
             client.sendall(f"GET {FOLDER}*zip*/archive.zip HTTP/1.1\r\nHost: h\r\n"
                            f"Authorization: Bearer {job.token}\r\n\r\n".encode())
             self.assertIn(b" 200 ", client.recv(1000))
-        wait_until(lambda: re.search(r"^baton_http_followers 0$", job.ask("GET", "/metrics")[2], re.M), 10,
+        wait_until(lambda: re.search(r"^baton_http_followers 0$", job.ask("GET", "/metrics")[2], re.M), 60,
                    lambda: job.ask("GET", "/metrics")[2])
 
 

@@ -31,7 +31,7 @@ class ChainTest(ChainCase):
             # Slow to get ready, so that a chain that does not wait for health would have two nodes out at once.
             commit = chain.commit("A second version", ready_after_ms=1000)
             chain.wait_for(commit, "succeeded")
-            wait_until(lambda: all(chain.running_commit(name) == commit for name in chain.NODES), 5, "all run it")
+            wait_until(lambda: all(chain.running_commit(name) == commit for name in chain.NODES), 60, "all run it")
         spells = self.switch_spells(chain, commit, began)
         # Each gets ready in 1 s and is proved healthy for 300 ms before the next one is stopped.
         for one, next_one in zip(chain.NODES, chain.NODES[1:]):
@@ -52,7 +52,7 @@ class ChainTest(ChainCase):
             self.assertEqual(rollout["cause"]["kind"], "poll")
             self.assertEqual(rollout["id"], chain.rollout(commit, "web1")["id"])
             for node in chain.NODES:
-                row = wait_until(lambda: self.row_if(chain, node, name, commit), 10, f"{name} knows of {node}")
+                row = wait_until(lambda: self.row_if(chain, node, name, commit), 60, f"{name} knows of {node}")
                 self.assertEqual(row["state"], "succeeded")
 
     @staticmethod
@@ -95,10 +95,10 @@ class ChainTest(ChainCase):
         gate = chain.close_gate("test", "web1")
         began = time.time()
         commit = chain.commit("Waits for web2")
-        wait_until(lambda: chain.reached(gate), 30, "web1 tests")
+        wait_until(lambda: chain.reached(gate), 60, "web1 tests")
         chain["web2"].kill()
         chain.open_gate(gate)
-        wait_until(lambda: chain.running_commit("web1") == commit, 30, "web1 switched")
+        wait_until(lambda: chain.running_commit("web1") == commit, 60, "web1 switched")
         self.assert_untouched(chain, ("web3",), chain.first, began)
         chain["web2"].start()
         chain.wait_for(commit, "succeeded")
@@ -110,7 +110,7 @@ class ChainTest(ChainCase):
         gate = chain.close_gate("test", "web2")
         began = time.time()
         commit = chain.commit("Survives SIGKILL")
-        wait_until(lambda: chain.reached(gate), 30, "web2 took the rollout and tests")
+        wait_until(lambda: chain.reached(gate), 60, "web2 took the rollout and tests")
         self.assertEqual(chain.running_commit("web1"), commit)
         chain["web2"].kill()
         chain.open_gate(gate)

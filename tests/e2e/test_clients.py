@@ -25,7 +25,7 @@ class PythonJenkinsTest(JobCase):
         number = client.get_job_info("mini")["nextBuildNumber"]
         item = client.build_job("mini", {"TARGET": "naïve & sons", "LEVEL": "high", "DRY": "TRUE", "SECRET": "hush",
                                          "LD_PRELOAD": "/tmp/evil.so"}, token=APP_TOKEN)
-        executable = wait_until(lambda: client.get_queue_item(item).get("executable"), 20, "it has a build")
+        executable = wait_until(lambda: client.get_queue_item(item).get("executable"), 60, "it has a build")
         self.assertEqual(executable["number"], number)
         self.assertEqual(job.ended(number=number)["result"], "SUCCESS")
         self.looks_around(client)
@@ -100,7 +100,7 @@ class PythonJenkinsTest(JobCase):
         client.jenkins_open(jenkins.requests.Request("POST", client.server + "cancelQuietDown"))
         job.close_gate()
         client.build_job("plain.job")
-        wait_until(job.held, 20, "it is held in its tests")
+        wait_until(job.held, 60, "it is held in its tests")
         running = client.get_running_builds()
         self.assertEqual([(build["name"], build["number"]) for build in running], [("plain.job", 1)])
         client.stop_build("plain.job", 1)
@@ -222,7 +222,7 @@ class ShellTest(JobCase):
         job = self.job()
         job.close_gate()
         self.sh(job, 'curl -fsS -X POST -u "$USER:$TOKEN" "$URL/job/mini/build"')
-        wait_until(job.held, 20, "it is held")
+        wait_until(job.held, 60, "it is held")
         self.assertEqual(job.ask("GET", "/job/mini/1/testReport/api/json")[0], 404)
         text, start, more = "", 0, True
         while more:
@@ -260,7 +260,7 @@ class QueueTest(JobCase):
         self.assertIn("\nTARGET=a", shown["params"])
         # The one for which an explicit delay ends the quiet period becomes a build, with its old id.
         self.assertEqual(self.trigger(job, "TARGET=a&delay=0"), item)
-        left = wait_until(lambda: self.left(job, item), 20, "it has left the queue")
+        left = wait_until(lambda: self.left(job, item), 60, "it has left the queue")
         self.assertEqual(left["executable"]["number"], 1)
         self.assertEqual(job.ended(number=1)["queueId"], item)
         self.assertEqual([one["id"] for one in json.loads(job.ask("GET", "/queue/api/json")[2])["items"]], [other])
@@ -341,12 +341,12 @@ class RequestShapesTest(JobCase):
             self.assertIsInstance(value["blocked"], bool)
             self.assertIsInstance(value["buildable"], bool)
             return value.get("executable")
-        address = urllib.parse.urlsplit(wait_until(executable, 20, "it has a build")["url"]).path
+        address = urllib.parse.urlsplit(wait_until(executable, 60, "it has a build")["url"]).path
 
         def result():
             value = json.loads(job.ask("GET", f"{address}api/json/?tree=result,building&seed=12345")[2])
             return value["result"] if not value["building"] else None
-        self.assertEqual(wait_until(result, 30, "it has ended"), "SUCCESS")
+        self.assertEqual(wait_until(result, 60, "it has ended"), "SUCCESS")
         headers = dict(job.ask("GET", f"{address}logText/progressiveText?start=0")[1].items())
         self.assertIn("X-Text-Size", headers)
         self.assertNotIn("X-More-Data", headers)
@@ -369,8 +369,9 @@ class RequestShapesTest(JobCase):
         self.assertEqual(status, 201)
         self.assertTrue(headers["Location"].startswith(job.url + "/queue/item/"))
         item = headers["Location"][len(job.url):]
-        number = wait_until(lambda: python(f"{item}api/python").get("executable", {}).get("number"), 20, "it has a build")
-        wait_until(lambda: not python(f"/job/mini/{number}/api/python")["building"], 30, "it has ended")
+        number = wait_until(lambda: python(f"{item}api/python").get("executable", {}).get("number"), 60,
+                            "it has a build")
+        wait_until(lambda: not python(f"/job/mini/{number}/api/python")["building"], 60, "it has ended")
         build = python(f"/job/mini/{number}/api/python?depth=1")
         self.assertEqual((build["builtOn"], build["fullDisplayName"]), ("", f"mini #{number}"))
         values = [one for one in build["actions"] if one.get("_class") == "hudson.model.ParametersAction"]
@@ -406,7 +407,7 @@ class RequestShapesTest(JobCase):
         number = client.get_job_info("plain.job")["nextBuildNumber"]
         client.build_job("plain.job")
         wait_until(lambda: client.get_job_info("plain.job")["lastBuild"], 10, "within its first sleep")
-        result = wait_until(lambda: client.get_build_info("plain.job", number)["result"], 30, "it has ended")
+        result = wait_until(lambda: client.get_build_info("plain.job", number)["result"], 60, "it has ended")
         self.assertEqual(result, "SUCCESS")
         client.stop_build("plain.job", number)
 

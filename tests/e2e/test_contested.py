@@ -27,7 +27,7 @@ class ContestedTest(SafetyCase):
         return agent
 
     def waits_for_a_person(self, agent):
-        wait_until(lambda: "baton accept web2" in agent.app("mini")["waits_for"], 30,
+        wait_until(lambda: "baton accept web2" in agent.app("mini")["waits_for"], 60,
                    lambda: f"it says what it waits for: {agent.app('mini')}")
 
     @staticmethod
@@ -38,15 +38,15 @@ class ContestedTest(SafetyCase):
     def both_refuse(self, chain, impostor):
         """Until web2 and the impostor know of each other, and say how a person tells them apart."""
         for agent in (impostor, chain["web2"]):
-            said = wait_until(lambda agent=agent: self.said_of_two(agent), 30,
+            said = wait_until(lambda agent=agent: self.said_of_two(agent), 60,
                               lambda agent=agent: f"it knows of the other one: {agent.app('mini')}")
             self.assertEqual(said.count("heard from "), 2, said)
             self.waits_for_a_person(agent)
         for name in ("web1", "web3"):
-            wait_until(lambda name=name: "agents say that they are web2" in chain[name].log_tail(400), 10,
+            wait_until(lambda name=name: "agents say that they are web2" in chain[name].log_tail(400), 60,
                        "the log of the others names both")
         # What the known one says of itself is on every node's status.
-        wait_until(lambda: "two agents" in chain.node_row("web2", "web3")["waits_for"], 20,
+        wait_until(lambda: "two agents" in chain.node_row("web2", "web3")["waits_for"], 60,
                    lambda: f"web3 shows it: {chain.node_row('web3', 'web2')}")
 
     def test_two_live_agents_of_one_name_both_refuse_until_one_is_silent(self):
@@ -80,7 +80,7 @@ class ContestedTest(SafetyCase):
             commit = chain.commit("Once one of the two is accepted")
             self.trigger(chain, "web2")
             self.settled(chain, commit)
-            wait_until(lambda: "another database was accepted" in impostor.app("mini")["waits_for"], 20,
+            wait_until(lambda: "another database was accepted" in impostor.app("mini")["waits_for"], 60,
                        lambda: f"the other one is barred: {impostor.app('mini')}")
             self.assertEqual(impostor.app("mini")["current"], "")
 
@@ -92,10 +92,10 @@ class ContestedTest(SafetyCase):
         self.trigger(chain)
         # Whoever was met first: no two of the same name are ever both taken for it.
         wait_until(lambda: "baton accept web2" in impostor.app("mini")["waits_for"]
-                   or "baton accept web2" in chain["web2"].app("mini")["waits_for"], 30,
+                   or "baton accept web2" in chain["web2"].app("mini")["waits_for"], 60,
                    lambda: f"one of them is refused: {impostor.app('mini')} {chain['web2'].app('mini')}")
         impostor.stop()
-        wait_until(lambda: self.accepted(chain), 40, lambda: f"it is accepted: {chain['web2'].app('mini')}", every=0.5)
+        wait_until(lambda: self.accepted(chain), 60, lambda: f"it is accepted: {chain['web2'].app('mini')}", every=0.5)
         self.trigger(chain)
         wait_until(lambda: [chain.running_commit(name) for name in chain.NODES] == [chain.first] * 3, 60,
                    lambda: f"all three run it: {chain['web2'].app('mini')}")

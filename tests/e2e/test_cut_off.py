@@ -36,14 +36,14 @@ class CutOffTest(SafetyCase):
         gate = chain.close_gate("switch", "web2")
         chain.commit("Cut off")
         self.trigger(chain)
-        wait_until(lambda: chain.reached(gate), 30, "web2 is in its switch")
+        wait_until(lambda: chain.reached(gate), 60, "web2 is in its switch")
         return gate
 
     def newer_waits(self, chain, began):
         """A newer commit at web1; waits until it is seen to wait for web2."""
         newer = chain.commit("Comes meanwhile")
         self.trigger(chain)
-        wait_until(lambda: "web2" in chain["web1"].app("mini")["waits_for"], 30,
+        wait_until(lambda: "web2" in chain["web1"].app("mini")["waits_for"], 60,
                    lambda: f"web1 names who holds the lane: {chain['web1'].app('mini')}")
         self.nobody_went_out(chain, began)
         return newer
@@ -54,7 +54,7 @@ class CutOffTest(SafetyCase):
 
     def goes_on(self, chain, began, what):
         healed = time.time()
-        wait_until(lambda: chain.events("web1", began) or chain.events("web3", began), 30, "the chain goes on")
+        wait_until(lambda: chain.events("web1", began) or chain.events("web3", began), 60, "the chain goes on")
         first = min(event["at"] for name in ("web1", "web3") for event in chain.events(name, began))
         print(f"{what}: the chain goes on {first - healed:.1f} s after it was healed")
 
@@ -66,7 +66,7 @@ class CutOffTest(SafetyCase):
             began = time.time()
             newer = self.newer_waits(chain, began)
             # Longer than a peer has to be silent to count as away: it keeps its lane all the same.
-            wait_until(lambda: not chain.node_row("web2", "web3")["reachable"], 30, "web2 counts as away")
+            wait_until(lambda: not chain.node_row("web2", "web3")["reachable"], 60, "web2 counts as away")
             self.nobody_went_out(chain, began)
             self.go_on(chain, "web2")
             chain.open_gate(gate)
@@ -82,9 +82,9 @@ class CutOffTest(SafetyCase):
             began = time.time()
             newer = self.newer_waits(chain, began)
             chain.open_gate(gate)
-            wait_until(lambda: any(event["event"] == "up" for event in chain.events("web2", began)), 30,
+            wait_until(lambda: any(event["event"] == "up" for event in chain.events("web2", began)), 60,
                        "web2 ends its switch all by itself")
-            wait_until(lambda: not chain.node_row("web2", "web3")["reachable"], 30, "web2 counts as away")
+            wait_until(lambda: not chain.node_row("web2", "web3")["reachable"], 60, "web2 counts as away")
             self.nobody_went_out(chain, began)
             heal()
             self.goes_on(chain, began, "the wire of a holder pulled and put back")
@@ -100,7 +100,7 @@ class CutOffTest(SafetyCase):
                 began = time.time()
                 newer = self.newer_waits(chain, began)
                 chain.open_gate(gate)
-                wait_until(lambda: any(event["event"] == "up" for event in chain.events("web2", began)), 30,
+                wait_until(lambda: any(event["event"] == "up" for event in chain.events("web2", began)), 60,
                            "web2 ends its switch all by itself")
                 if way == chain.between.mute:
                     self.nobody_went_out(chain, began)  # else its release may have been heard

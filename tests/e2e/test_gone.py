@@ -15,11 +15,11 @@ class GoneTest(SafetyCase):
         gate = chain.close_gate("switch", "web1")
         chain.commit("The machine dies of it")
         self.trigger(chain)
-        wait_until(lambda: chain.reached(gate), 30, "web1 is in its switch, its app down")
+        wait_until(lambda: chain.reached(gate), 60, "web1 is in its switch, its app down")
         chain["web1"].kill()
         commit = chain.commit("The next one")
         self.trigger(chain, "web2")
-        wait_until(lambda: "web1 is out of service" in chain["web2"].app("mini")["waits_for"], 30,
+        wait_until(lambda: "web1 is out of service" in chain["web2"].app("mini")["waits_for"], 60,
                    lambda: f"web2 says whom it waits for: {chain['web2'].app('mini')}")
         self.assertEqual([event for name in others for event in chain.events(name, began)], [], "nobody else is out")
 
@@ -35,16 +35,16 @@ class GoneTest(SafetyCase):
         # It was not off after all. What it remembers counts no more, and it says what to do.
         chain.open_gate(gate)
         chain["web1"].start()
-        wait_until(lambda: "forgotten" in chain["web1"].app("mini")["waits_for"], 30,
+        wait_until(lambda: "forgotten" in chain["web1"].app("mini")["waits_for"], 60,
                    lambda: f"it says that it is barred: {chain['web1'].app('mini')}")
         chain["web1"].kill()
         shutil.rmtree(chain.directory / "web1" / "state")
         chain["web1"].start()
-        wait_until(lambda: "baton accept web1" in chain["web1"].app("mini")["waits_for"], 30,
+        wait_until(lambda: "baton accept web1" in chain["web1"].app("mini")["waits_for"], 60,
                    lambda: f"its new database waits for a person: {chain['web1'].app('mini')}")
         chain.fleet.command("accept", "web1", "--reason", "repaired", agent=chain["web2"])
         self.settled(chain, commit)
-        wait_until(lambda: chain.node_row("web1", "web3")["forgotten"] is None, 30, "web3 has heard of it, too")
+        wait_until(lambda: chain.node_row("web1", "web3")["forgotten"] is None, 60, "web3 has heard of it, too")
         for row in chain["web2"].get("/api/v1/audit?app=mini")["entries"]:
             if row["action"] == "accept":
                 self.assertEqual(row["detail"], "web1: repaired")

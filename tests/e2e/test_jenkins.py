@@ -26,14 +26,14 @@ class JenkinsTest(ChainCase):
     @staticmethod
     def executable(client, item):
         """The build of a queue item, once it has one."""
-        return wait_until(lambda: client.get_queue_item(item).get("executable"), 20, f"queue item {item} has a build")
+        return wait_until(lambda: client.get_queue_item(item).get("executable"), 60, f"queue item {item} has a build")
 
     @staticmethod
     def ended(client, number):
         def result():
             build = client.get_build_info("mini", number)
             return build if build["result"] else None
-        return wait_until(result, 30, f"build {number} has ended")
+        return wait_until(result, 60, f"build {number} has ended")
 
     def test_python_jenkins_triggers_a_build_and_follows_it_to_its_end(self):
         chain, client = self.connect()
@@ -71,7 +71,7 @@ class JenkinsTest(ChainCase):
         gate = chain.close_gate("test", "web1")
         chain.commit("Held in its tests")
         number = self.executable(client, client.build_job("mini"))["number"]
-        wait_until(lambda: chain.reached(gate), 20, "the gate is reached")
+        wait_until(lambda: chain.reached(gate), 60, "the gate is reached")
         self.assertEqual(client.get_job_info("mini")["color"], "blue_anime")
         running = client.get_running_builds()
         self.assertEqual([(one["name"], one["number"]) for one in running], [("mini", number)])

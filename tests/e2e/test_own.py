@@ -31,12 +31,12 @@ class OwnTest(JobCase):
         def number():
             value = json.loads(job.ask("GET", f"/queue/item/{item}/api/json")[2])
             return value.get("executable", {}).get("number")
-        number = wait_until(number, 20, "it has a build")
-        wait_until(job.held, 20, "its tests run")
+        number = wait_until(number, 60, "it has a build")
+        wait_until(job.held, 60, "its tests run")
         return number
 
     def result(self, job, number):
-        return wait_until(lambda: json.loads(job.ask("GET", f"/job/plain.job/{number}/api/json")[2])["result"], 20,
+        return wait_until(lambda: json.loads(job.ask("GET", f"/job/plain.job/{number}/api/json")[2])["result"], 60,
                           "it has ended")
 
     def test_who_may_trigger_may_stop_what_was_triggered_in_its_name_and_nothing_else(self):
@@ -60,7 +60,7 @@ class OwnTest(JobCase):
             job.close_gate()
             number = self.build_of(job, self.post(job, "ci", "/job/plain.job/build")[1])
             joined = self.post(job, who, path)[1]
-            wait_until(lambda: "executable" in json.loads(job.ask("GET", f"/queue/item/{joined}/api/json")[2]), 20,
+            wait_until(lambda: "executable" in json.loads(job.ask("GET", f"/queue/item/{joined}/api/json")[2]), 60,
                        "it has joined")
             self.assertEqual(self.post(job, "ci", f"/job/plain.job/{number}/stop")[0], 403)
             self.assertEqual(self.post(job, "operator", f"/job/plain.job/{number}/stop")[0], 302)

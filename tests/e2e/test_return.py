@@ -45,7 +45,7 @@ class ReturnTest(SafetyCase):
         self.addCleanup(lambda: away.exists() and away.rename(chain.repository.bare))
         with self.one_at_a_time(chain):
             chain["web3"].start()
-            wait_until(lambda: "baton accept web3" in chain["web3"].app("mini")["waits_for"], 30,
+            wait_until(lambda: "baton accept web3" in chain["web3"].app("mini")["waits_for"], 60,
                        lambda: f"web3 says what is missing: {chain['web3'].app('mini')}")
             self.assertEqual(self.service(chain, "web3"), 503, "it does not serve before it has the fleet's release")
             chain.fleet.command("accept", "web3", agent=chain["web1"])

@@ -79,13 +79,13 @@ class ShopTest(unittest.TestCase):
     def rollout_under_load(self, haproxy):
         """A rollout behind HAProxy with users at the shop; every request is answered, every order taken once."""
         shop, first = self.shop(haproxy)
-        wait_until(lambda: self.front_answers(shop), 20, "HAProxy has the nodes")
+        wait_until(lambda: self.front_answers(shop), 60, "HAProxy has the nodes")
         with Load(shop.lab.front_url, rate=60, post=0.2) as load:
-            wait_until(lambda: len(load.records) > 60, 20, "users are there")
+            wait_until(lambda: len(load.records) > 60, 60, "users are there")
             commit = shop.lab.commit_change("good")
             self.assertEqual(shop.watch(commit)["state"], "succeeded")
             seen = len(load.records)
-            wait_until(lambda: len(load.records) > seen + 60, 20, "users are there afterwards")
+            wait_until(lambda: len(load.records) > seen + 60, 60, "users are there afterwards")
         report = load.report()
         self.assertEqual(load.failures(), [], report)
         self.assertEqual(set(report["versions"]), {first, commit})
@@ -114,7 +114,7 @@ class ShopTest(unittest.TestCase):
         network = free_network(PORTS)
         environment = {**os.environ, "BATON_BINARY": binary()}
         done = subprocess.run([ROOT / "scripts" / "demo", "--network", network], env=environment, text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=170, check=False)
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=270, check=False)
         self.assertEqual(done.returncode, 0, done.stdout)
         walk = done.stdout.split("== a push: a new greeting")[1].split("== ")[0]
         commit = re.match(r" \(([0-9a-f]{8})\)", walk).group(1)
@@ -133,7 +133,7 @@ class ShopTest(unittest.TestCase):
         def listening():
             found = subprocess.run(["ss", "-Hltn"], capture_output=True, text=True, timeout=20, check=True).stdout
             return [line for line in found.splitlines() if f" {network}." in line]
-        wait_until(lambda: not listening(), 10, lambda: f"all ports are free; found {listening()}")
+        wait_until(lambda: not listening(), 60, lambda: f"all ports are free; found {listening()}")
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ class SignedTest(ChainCase):
         self.sign_with(chain, key)
         good = chain.commit("Signed by Ann")
         chain.wait_for(good, "succeeded")
-        wait_until(lambda: [chain.running_commit(name) for name in chain.NODES] == [good] * 3, 10, "all run it")
+        wait_until(lambda: [chain.running_commit(name) for name in chain.NODES] == [good] * 3, 60, "all run it")
         self.sign_with(chain, other)
         self.refused(chain, chain.commit("Signed by Eve"), "sign")
         self.sign_with(chain, None)

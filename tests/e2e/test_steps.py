@@ -16,7 +16,7 @@ class StepsTest(JobCase):
             status, _, _ = job.ask("POST", f"/job/{name}/build" + ("WithParameters?LEVEL=low" if name == "mini" else ""))
             self.assertEqual(status, 201)
         for name in jobs:
-            wait_until(lambda name=name: "held at gate" in job.ask("GET", f"/job/{name}/1/consoleText")[2], 30,
+            wait_until(lambda name=name: "held at gate" in job.ask("GET", f"/job/{name}/1/consoleText")[2], 60,
                        lambda name=name: f"{name} is in its tests")
         job.open_gate()
         seen = {}

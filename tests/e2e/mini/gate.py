@@ -12,7 +12,7 @@ import sys
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-MOST_SECONDS = 60
+MOST_SECONDS = 180
 
 
 def main():

@@ -11,7 +11,7 @@ from load import percentile
 from zero_downtime.users import Users, version_regressions
 from zero_downtime.world import NODES, World
 
-LEDGER_SECONDS = 30
+LEDGER_SECONDS = 60
 # The release before answers until the new one is proved and its own requests are done.
 MOST_MIXED_SECONDS = 15.0
 

@@ -195,7 +195,7 @@ class World:
         met = set()
         for _ in range(asked):
             try:
-                status, headers, _ = ask(self.lab.front, lab.FRONT_PORT, "GET", "/health", timeout=2)
+                status, headers, _ = ask(self.lab.front, lab.FRONT_PORT, "GET", "/health", timeout=10)
                 met.add(headers.get("X-Node") if status == 200 else status)
             except AskError as error:
                 met.add(str(error))
@@ -209,7 +209,7 @@ class World:
         said = {}
         for name, host in self.lab.hosts.items():
             try:
-                status, headers, _ = ask(host, lab.WEB_PORT, "GET", "/health", timeout=2)
+                status, headers, _ = ask(host, lab.WEB_PORT, "GET", "/health", timeout=10)
                 said[name] = headers.get("X-Version") if status == 200 else f"status {status}"
             except AskError as error:
                 said[name] = str(error)
