@@ -51,7 +51,7 @@ def write_secret(path, text):
     return path
 
 
-def ask(host, port, method, path, token=None, body=None, timeout=5.0, tls=None, headers=None):
+def ask(host, port, method, path, token=None, body=None, timeout=20.0, tls=None, headers=None):
     """One HTTP request; (status, headers by name in any case, body as bytes). AskError when there is no answer.
     `tls`: an SSLContext, for https."""
     if tls:
@@ -97,7 +97,7 @@ class Agent:
     def running(self):
         return self.process is not None and self.process.poll() is None
 
-    def start(self, within=15.0):
+    def start(self, within=60.0):
         """Starts the agent and waits until /healthz answers 200."""
         if self.running():
             raise RuntimeError(f"agent {self.name} runs already")

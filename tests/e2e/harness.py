@@ -139,12 +139,14 @@ class Sampler:
             self._stopping.wait(self.PAUSE_SECONDS)
 
     def outages(self, name):
-        """Spells without a good answer, as (first bad sample's begin, last bad sample's end)."""
+        """Spells in which the node was out without a doubt, as (begin, end)."""
         spells = []
         for good, run in itertools.groupby(self.samples[name], key=lambda sample: sample[1] is not None):
-            if not good:
-                run = list(run)
-                spells.append((run[0][0], run[-1][2]))
+            # A bad answer tells of some instant while it was waited for, however long that took this process: sure is
+            # the time from the end of the first to the begin of the last.
+            samples = list(run)
+            if not good and samples[0][2] < samples[-1][0]:
+                spells.append((samples[0][2], samples[-1][0]))
         return spells
 
     def commits(self, name):
@@ -154,9 +156,9 @@ class Sampler:
 
 
 def health(host):
-    """The commit that answers there with 200, or None."""
+    """The commit that answers there with 200, or None. One that is down refuses at once; a slow answer is one."""
     try:
-        status, _, body = ask(host, APP_PORT, "GET", "/health", timeout=1.0)
+        status, _, body = ask(host, APP_PORT, "GET", "/health", timeout=10.0)
         return json.loads(body)["commit"] if status == 200 else None
     except (AskError, ValueError):
         return None
@@ -278,7 +280,8 @@ class Chain:
         file = self.directory / name / "mini" / "run" / "events.jsonl"
         if not file.exists():
             return []
-        return [event for event in map(json.loads, file.read_text().splitlines()) if event["at"] >= since]
+        whole = file.read_text().rpartition("\n")[0]  # the last line may be half written
+        return [event for event in map(json.loads, whole.splitlines()) if event["at"] >= since]
 
     def rollout(self, commit, seen_by="web1"):
         """The newest rollout of a commit as one agent shows it, or None."""
@@ -291,7 +294,7 @@ class Chain:
     def stored(self, node):
         """What a node keeps on disk of the protocol, and its builds that have not ended."""
         file = self.directory / node / "state" / "baton.db"
-        with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=5)) as database:
+        with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=20)) as database:
             state = json.loads(database.execute("SELECT state FROM chain_state WHERE app = 'mini'").fetchone()[0])
             open_builds = database.execute("SELECT number, stage, message FROM builds WHERE finished_ms = 0").fetchall()
         return state, open_builds

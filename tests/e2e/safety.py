@@ -2,8 +2,6 @@
 """What the tests of safety stand on: a chain whose every stage can be held, and what must be true at the end."""
 import collections
 import contextlib
-import itertools
-import json
 import os
 import pathlib
 import signal
@@ -42,7 +40,7 @@ health:
   interval: 50ms
   timeout: 1s
   min_healthy_time: 100ms
-  healthy_deadline: 6s
+  healthy_deadline: 20s
 """
 
 # The load balancer's command passes by gates, too: leaving is the stage drain, coming back is rejoin.
@@ -62,22 +60,14 @@ g={gates}/$1.$NODE_NAME
 [ -e "$g" ] || exit 0
 touch "$g.reached"
 i=0
-while [ ! -e "$g.open" ] && [ $i -lt 1500 ]; do sleep 0.02; i=$((i + 1)); done
+while [ ! -e "$g.open" ] && [ $i -lt 3000 ]; do sleep 0.02; i=$((i + 1)); done
 """
 
 
 class SlowSampler(Sampler):
-    """A little less eager, since a test here lasts longer; one late answer of a busy machine is no outage."""
+    """A little less eager, since a test here lasts longer."""
 
     PAUSE_SECONDS = 0.03
-
-    def outages(self, name):
-        spells = []
-        for good, run in itertools.groupby(self.samples[name], key=lambda sample: sample[1] is not None):
-            run = list(run)
-            if not good and len(run) > 1:
-                spells.append((run[0][0], run[-1][2]))
-        return spells
 
 
 class HeldRepository:
@@ -149,7 +139,7 @@ class SafetyCase(ChainCase):
     def service(chain, node):
         """What a load balancer hears of a node: the status of GET /health/mini."""
         try:
-            return ask(chain.hosts[node], chain[node].port, "GET", "/health/mini", timeout=2.0)[0]
+            return ask(chain.hosts[node], chain[node].port, "GET", "/health/mini", timeout=10.0)[0]
         except AskError:
             return None
 
@@ -189,7 +179,7 @@ class SafetyCase(ChainCase):
                 return f"{name} has builds without an end: {open_builds}"
         return ""
 
-    def settled(self, chain, commit, within=60, nodes=None, state="succeeded"):
+    def settled(self, chain, commit, within=120, nodes=None, state="succeeded"):
         """Waits until all is at rest on `commit`: in service, no permit left, no build without an end, shown by all."""
         nodes = nodes or chain.NODES
         wait_until(lambda: not self.unsettled(chain, commit, nodes, state), within,
