@@ -59,12 +59,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
     commit = ""
     healthy = True
     ready_at = 0.0
+    gate = None  # of a start that is to take until a test lets it go on, as gate.py's
 
     def do_GET(self):
         status = 200
         if self.path == "/health" and not self.healthy:
             status = 500
-        elif self.path == "/health" and time.monotonic() < self.ready_at:
+        elif self.path == "/health" and (time.monotonic() < self.ready_at or self.held()):
             status = 503
         body = json.dumps({"commit": self.commit, "node": os.environ["NODE_NAME"], "healthy": self.healthy}).encode()
         self.send_response(status)
@@ -73,6 +74,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("X-Version", self.commit)
         self.end_headers()
         self.wfile.write(body)
+
+    def held(self):
+        gate = self.gate
+        return gate is not None and gate.exists() and not gate.with_name(gate.name + ".open").exists()
 
     def log_message(self, *arguments):
         pass
@@ -87,13 +92,17 @@ def serve():
     behaviour = json.loads((HERE / "behaviour.json").read_text())
     Handler.commit = (HERE / "COMMIT").read_text().strip()
     Handler.healthy = behaviour["healthy"]
-    Handler.ready_at = time.monotonic() + behaviour["ready_after_ms"] / 1000
+    gate = pathlib.Path(behaviour["gates"]) / f"verify.{os.environ['NODE_NAME']}"
+    if behaviour["gates"] and gate.exists():  # one that is closed later is not for a release that runs already
+        Handler.gate = gate
     server = Server((os.environ["NODE_ADDRESS"], PORT), Handler)
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     temporary = RUN / "pid.new"
     temporary.write_text(f"{os.getpid()} {birth(os.getpid())}\n")
     temporary.rename(RUN / "pid")
     note("up")
+    # After the note, so that the time between is never less than was asked for.
+    Handler.ready_at = time.monotonic() + behaviour["ready_after_ms"] / 1000
     server.serve_forever(poll_interval=0.01)
     server.server_close()
 
