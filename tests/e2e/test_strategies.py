@@ -72,11 +72,15 @@ class Users:
     def __exit__(self, *_):
         self._stopping.set()
         for thread in self._threads:
-            thread.join(timeout=20)
+            thread.join(timeout=40)
+
+    def meet(self, commit):
+        """Until one of them was answered by that release: there has to be time for it between two releases."""
+        wait_until(lambda: commit in self.seen, 60, lambda: f"users meet {commit}; they met {self.seen}")
 
     def _run(self, path):
         while not self._stopping.is_set():
-            connection = http.client.HTTPConnection(*self._where, timeout=10)
+            connection = http.client.HTTPConnection(*self._where, timeout=30)
             try:
                 connection.request("GET", path)
                 answer = connection.getresponse()
@@ -123,7 +127,7 @@ class StrategyCase(unittest.TestCase):
             holder = int(pathlib.Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[1])
             if holder > 1:
                 os.kill(holder, signal.SIGTERM)
-        wait_until(lambda: not self.running(colour), 20, lambda: f"{colour} has ended")
+        wait_until(lambda: not self.running(colour), 60, lambda: f"{colour} has ended")
 
     def running(self, colour=None):
         """The main processes of the instances, or of one."""
@@ -169,7 +173,7 @@ class StrategyCase(unittest.TestCase):
         nginx = subprocess.Popen(["/usr/sbin/nginx", "-c", str(conf), "-g", "daemon off;"], stdin=subprocess.DEVNULL)
         self.addCleanup(nginx.wait, 20)
         self.addCleanup(nginx.terminate)
-        wait_until(lambda: (self.directory / "nginx.pid").exists(), 10, lambda: "nginx runs")
+        wait_until(lambda: (self.directory / "nginx.pid").exists(), 60, lambda: "nginx runs")
         return conf
 
     def start_agent(self):
@@ -185,9 +189,9 @@ class StrategyCase(unittest.TestCase):
     def wait_for(self, commit):
         wait_until(lambda: any(row["commit"] == commit and row["state"] == "succeeded"
                                for row in self.agent.rollouts("shop")), 60, lambda: f"{commit} is deployed")
-        self.assertEqual(len(self.running()), 1)
+        wait_until(lambda: len(self.running()) == 1, 60, lambda: f"one instance is left, not {self.running()}")
 
-    def killed_at(self, point):
+    def killed_at(self, point, users):
         """A release during which the agent is killed at `point` and started again; it comes through all the same."""
         (self.points / f"kill.{point}").touch()
         commit = self.release()
@@ -196,6 +200,7 @@ class StrategyCase(unittest.TestCase):
         self.assertEqual(self.agent.process.returncode, -signal.SIGKILL)
         self.start_agent()
         self.wait_for(commit)
+        users.meet(commit)
         return commit
 
 
@@ -206,8 +211,9 @@ class KilledAgents(StrategyCase):
         commits = [self.release()]
         self.wait_for(commits[0])
         with Users(self.host, SOCKET_PORT) as users:
+            users.meet(commits[0])
             for point in ("trial-start", "trial-stop", "users-start", "users-stop"):
-                commits.append(self.killed_at(point))
+                commits.append(self.killed_at(point, users))
         self.assertEqual(users.failures, [])
         self.assertEqual(users.seen, set(commits))
 
@@ -221,8 +227,9 @@ class KilledAgents(StrategyCase):
         commits = [self.release()]
         self.wait_for(commits[0])
         with Users(self.host, APP_PORT) as users:
+            users.meet(commits[0])
             for name in ("users-start", "before-reload", "reloaded", "users-stop"):
-                commits.append(self.killed_at(name))
+                commits.append(self.killed_at(name, users))
         self.assertEqual(users.failures, [])
         self.assertEqual(users.seen, set(commits))
 

@@ -68,7 +68,7 @@ class SystemdCase(StrategyCase):
         """The recipe as the repository's baton.yaml."""
         text = (RECIPES / recipe).read_text(encoding="utf-8")
         for old, new in (("/srv/shop/shared", str(self.shared)), ("http://127.0.0.1:", f"http://{self.host}:"),
-                         ("min_healthy_time: 3s", "min_healthy_time: 500ms"), *changes,
+                         ("min_healthy_time: 3s", "min_healthy_time: 1s"), *changes,
                          ("sudo systemctl", str(self.systemd.systemctl))):
             self.assertIn(old, text)
             text = text.replace(old, new)
@@ -112,8 +112,10 @@ class SystemdHoldsTheSockets(SystemdCase):
         commits, live = [self.deploy()], []
         with Users(self.host, SOCKET_PORT) as users:
             for _ in range(3):
+                users.meet(commits[-1])
                 live.append(self.live())
                 commits.append(self.deploy())
+            users.meet(commits[-1])
         self.assertEqual(users.failures, [])
         self.assertEqual(users.seen, set(commits))
         self.assertGreater(users.answers, 100)
@@ -148,7 +150,7 @@ class SystemdHoldsTheSockets(SystemdCase):
         with Users(self.host, SOCKET_PORT) as users:
             self.assertEqual(self.systemd.call("start", "shop@green")[0], 0)
             # systemd would give up at the fifth within 10 s.
-            wait_until(lambda: int(self.systemd.call("show", "--value", "-p", "NRestarts", "shop@green")[1]) > 6, 40,
+            wait_until(lambda: int(self.systemd.call("show", "--value", "-p", "NRestarts", "shop@green")[1]) > 6, 60,
                        lambda: f"shop@green was started again and again: {self.systemd.call('status', 'shop@green')[1]}")
             self.assertEqual(self.systemd.call("stop", "shop@green")[0], 0)
         for unit in ("shop.socket", "shop-own@blue.socket", "shop-own@green.socket", "shop@blue"):
@@ -167,7 +169,7 @@ class SystemdHoldsTheSockets(SystemdCase):
             early = http.client.HTTPConnection(self.host, port, timeout=60)
             early.request("GET", "/health")
             self.addCleanup(early.close)
-        wait_until(lambda: self.systemd.state("shop-wait") == "active", 20, lambda: "systemd has seen the request")
+        wait_until(lambda: self.systemd.state("shop-wait") == "active", 60, lambda: "systemd has seen the request")
         self.assertEqual(set(self.services().values()), {"inactive"})
         self.start_agent()
         self.assertEqual(waiting.getresponse().read().decode().split()[0], newest)
@@ -194,8 +196,10 @@ class SystemdRunsTwoPorts(SystemdCase):
         commits, live = [self.deploy()], []
         with Users(self.host, APP_PORT) as users:
             for _ in range(3):
+                users.meet(commits[-1])
                 live.append(self.live())
                 commits.append(self.deploy())
+            users.meet(commits[-1])
             self.repository.write("sick", "yes")
             self.ended(self.release(), "halted")
         self.assertEqual(users.failures, [])
@@ -213,11 +217,11 @@ class SystemdRunsTwoPorts(SystemdCase):
         self.assertEqual(self.ask(), 502)
         self.start_agent()
         # At which of the two ports is the agent's to say; nginx's workers of before ask the other for a moment yet.
-        wait_until(lambda: all(self.ask() == 200 for _ in range(30)), 30, lambda: f"it is back: {self.services()}")
+        wait_until(lambda: all(self.ask() == 200 for _ in range(30)), 60, lambda: f"it is back: {self.services()}")
         with Users(self.host, APP_PORT) as users:
-            wait_until(lambda: users.answers > 20, 20, lambda: "users are served")
+            wait_until(lambda: users.answers > 20, 60, lambda: "users are served")
         self.assertEqual((users.failures, users.seen), ([], {newest}))
-        wait_until(lambda: list(self.services().values()).count("active") == 1, 20, lambda: f"one runs: {self.services()}")
+        wait_until(lambda: list(self.services().values()).count("active") == 1, 60, lambda: f"one runs: {self.services()}")
 
     def ask(self):
         """The status that a user gets."""
