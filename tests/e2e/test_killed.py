@@ -17,7 +17,7 @@ class KilledTest(SafetyCase):
             if node != "web1":
                 gate = chain.close_gate("test", "web1")
                 self.trigger(chain)
-                wait_until(lambda: chain.reached(gate), 30, "web1 tests")
+                wait_until(lambda: chain.reached(gate), 60, "web1 tests")
                 held = HeldRepository(chain.repository.bare)
                 self.addCleanup(held.release)
                 chain.open_gate(gate)
@@ -25,18 +25,18 @@ class KilledTest(SafetyCase):
                 held = HeldRepository(chain.repository.bare)
                 self.addCleanup(held.release)
                 self.trigger(chain)
-            wait_until(held.reached, 30, f"{node} fetches")
+            wait_until(held.reached, 60, f"{node} fetches")
             return commit, held.release
         if stage in ("permit", "handoff"):
             gate = chain.close_gate("test" if stage == "permit" else "rejoin", node)
             commit = chain.commit(f"Killed in {stage}")
             self.trigger(chain)
-            wait_until(lambda: chain.reached(gate), 30, f"{node} comes to its gate before {stage}")
+            wait_until(lambda: chain.reached(gate), 60, f"{node} comes to its gate before {stage}")
             paused = others if stage == "permit" else [after]
             self.pause(chain, *paused)
             chain.open_gate(gate)
             said = "permit" if stage == "permit" else f"{after} to take the rollout"
-            wait_until(lambda: chain[node].app("mini")["waits_for"].startswith(said), 30,
+            wait_until(lambda: chain[node].app("mini")["waits_for"].startswith(said), 60,
                        lambda: f"{node} waits for {said}, says {chain[node].app('mini')}")
             return commit, lambda: self.go_on(chain, *paused)
         if stage == "verify":
@@ -44,12 +44,12 @@ class KilledTest(SafetyCase):
             commit = chain.commit(f"Killed in {stage}")
             self.trigger(chain)
             wait_until(lambda: chain.node_row(node, node)["stage"] == "verify"
-                       and chain[node].app("mini")["rollout"]["commit"] == commit, 30, f"{node} verifies")
+                       and chain[node].app("mini")["rollout"]["commit"] == commit, 60, f"{node} verifies")
             return commit, lambda: chain.open_gate(gate)
         gate = chain.close_gate(stage, node)
         commit = chain.commit(f"Killed in {stage}")
         self.trigger(chain)
-        wait_until(lambda: chain.reached(gate), 30, f"{node} is in {stage}")
+        wait_until(lambda: chain.reached(gate), 60, f"{node} is in {stage}")
         return commit, lambda: chain.open_gate(gate)
 
     def kill_at_each(self, node, after, stages):
@@ -60,7 +60,7 @@ class KilledTest(SafetyCase):
                 chain[node].kill()
                 began = time.monotonic()
                 # What a step had started does not outlive the agent, even before the next one comes.
-                wait_until(lambda: not self.steps_alive(chain, node), 15, lambda: str(self.steps_alive(chain, node)))
+                wait_until(lambda: not self.steps_alive(chain, node), 60, lambda: str(self.steps_alive(chain, node)))
                 if stage != "verify":
                     let_go()
                 chain[node].start()
@@ -92,20 +92,20 @@ class KilledTest(SafetyCase):
             gate = chain.close_gate("switch", "web1")
             commit = chain.commit("Holder dies")
             self.trigger(chain)
-            wait_until(lambda: chain.reached(gate), 30, "web1 is in its switch, its app down")
+            wait_until(lambda: chain.reached(gate), 60, "web1 is in its switch, its app down")
             self.assertIsNone(chain.running_commit("web1"))
             chain["web1"].kill()
             began = time.time()
             chain.open_gate(gate)
             newer = chain.commit("Comes meanwhile")
             self.trigger(chain, "web2")
-            wait_until(lambda: "web1" in chain["web2"].app("mini")["waits_for"], 30,
+            wait_until(lambda: "web1" in chain["web2"].app("mini")["waits_for"], 60,
                        lambda: f"web2 names who holds the lane: {chain['web2'].app('mini')}")
             for name in ("web2", "web3"):
                 self.assertEqual(chain.events(name, began), [], f"{name} must not go out while web1 is")
             chain["web1"].start()
             restarted = time.time()
-            wait_until(lambda: chain.events("web2", began), 30, "the chain goes on")
+            wait_until(lambda: chain.events("web2", began), 60, "the chain goes on")
             went_on = chain.events("web2", began)[0]["at"]
             print(f"SIGKILL of the holder to the chain going on: {went_on - began:.1f} s, of which "
                   f"{went_on - restarted:.1f} s after its agent was back")
@@ -121,14 +121,14 @@ class KilledTest(SafetyCase):
             chain.fail_gate("switch", "web2")
             bad = chain.commit("Does not start on web2")
             self.trigger(chain)
-            wait_until(lambda: " back\n" in chain["web2"].build_log("mini"), 30, "web2 puts the release before back")
+            wait_until(lambda: " back\n" in chain["web2"].build_log("mini"), 60, "web2 puts the release before back")
             chain["web2"].kill()
             chain["web2"].start()
             chain.wait_for(bad, "halted", seen_by="web3")
-            wait_until(lambda: chain["web2"].app("mini")["phase"] == "idle" and self.service(chain, "web2") == 200, 30,
+            wait_until(lambda: chain["web2"].app("mini")["phase"] == "idle" and self.service(chain, "web2") == 200, 60,
                        lambda: f"web2 is back in service: {chain['web2'].app('mini')}")
             self.assertEqual([chain.running_commit(name) for name in chain.NODES], [bad, slow, slow])
-            wait_until(lambda: not chain.stored("web2")[1], 30, "no build is left without an end")
+            wait_until(lambda: not chain.stored("web2")[1], 60, "no build is left without an end")
             chain.fleet.command("resume", "mini", agent=chain["web3"])
             self.settled(chain, bad)
             self.assertEqual(self.migrated(chain, bad), 1)
@@ -139,7 +139,7 @@ class KilledTest(SafetyCase):
             gate = chain.close_gate("once", "web1")
             commit = chain.commit("A migration is cut off")
             self.trigger(chain)
-            wait_until(lambda: chain.reached(gate), 30, "web1 migrates")
+            wait_until(lambda: chain.reached(gate), 60, "web1 migrates")
             chain["web1"].kill()
             chain["web1"].start()
             rollout = chain.wait_for(commit, "halted")

@@ -24,7 +24,7 @@ class OrdersTest(SafetyCase):
             after = time.time()
             chain["web1"].kill()
             wait_until(lambda: f"commit {bad[:12]}" in chain["web2"].log_tail(200)
-                       or not chain.node_row("web1", "web2")["reachable"], 40, "web2 polls in the place of web1")
+                       or not chain.node_row("web1", "web2")["reachable"], 60, "web2 polls in the place of web1")
             chain["web1"].start()
             chain["web2"].stop()
             chain["web2"].start()
@@ -40,7 +40,7 @@ class OrdersTest(SafetyCase):
             gate = chain.close_gate("switch", "web2")
             bad = chain.commit("Taken back half way")
             self.trigger(chain)
-            wait_until(lambda: chain.reached(gate), 30, "web2 switches")
+            wait_until(lambda: chain.reached(gate), 60, "web2 switches")
             self.assertEqual(chain.running_commit("web1"), bad)
             chain.fleet.command("rollback", "mini", agent=chain["web3"])
             chain.open_gate(gate)
@@ -53,7 +53,7 @@ class OrdersTest(SafetyCase):
             gate = chain.close_gate("test", "web2")
             commit = chain.commit("Halted half way")
             self.trigger(chain)
-            wait_until(lambda: chain.reached(gate), 30, "web2 tests")
+            wait_until(lambda: chain.reached(gate), 60, "web2 tests")
             chain.fleet.command("halt", "mini", "--reason", "it smells", agent=chain["web3"])
             for name in chain.NODES:
                 rollout = chain.wait_for(commit, "halted", seen_by=name)
@@ -67,8 +67,8 @@ class OrdersTest(SafetyCase):
             for name in chain.NODES:
                 self.assertIn("it smells", chain.wait_for(commit, "halted", seen_by=name)["reason"])
             self.trigger(chain)  # not by name: it stays halted
-            wait_until(lambda: "is halted by demo" in chain["web1"].log_tail(), 30, "the trigger is held")
-            wait_until(lambda: not chain.stored("web2")[1], 30, "no build is left without an end")
+            wait_until(lambda: "is halted by demo" in chain["web1"].log_tail(), 60, "the trigger is held")
+            wait_until(lambda: not chain.stored("web2")[1], 60, "no build is left without an end")
             self.assertEqual([chain.running_commit(name) for name in chain.NODES], [commit, chain.first, chain.first])
             chain.fleet.command("resume", "mini", agent=chain["web2"])
             self.settled(chain, commit)
@@ -79,7 +79,7 @@ class OrdersTest(SafetyCase):
         began = time.time()
         chain.fleet.command("freeze", "mini", "--reason", "sale", agent=chain["web2"])
         for name in chain.NODES:
-            frozen = wait_until(lambda: chain[name].app("mini")["frozen"], 10, f"{name} is frozen")
+            frozen = wait_until(lambda: chain[name].app("mini")["frozen"], 60, f"{name} is frozen")
             self.assertEqual((frozen["by"], frozen["reason"]), ("demo", "sale"))
         for name in chain.NODES:
             chain[name].kill()
@@ -88,7 +88,7 @@ class OrdersTest(SafetyCase):
         for name in chain.NODES:
             self.assertEqual(chain[name].app("mini")["frozen"]["reason"], "sale")
         commit = chain.commit("Waits for the thaw")
-        wait_until(lambda: "frozen by demo" in chain["web1"].log_tail(), 30, "the poll is held")
+        wait_until(lambda: "frozen by demo" in chain["web1"].log_tail(), 60, "the poll is held")
         self.assertEqual([chain.events(name, began) for name in chain.NODES], [[], [], []])
         chain.fleet.command("unfreeze", "mini", agent=chain["web3"])
         self.settled(chain, commit)

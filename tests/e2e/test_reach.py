@@ -15,7 +15,7 @@ class ReachTest(ChainCase):
         return chain.commit(subject)
 
     def service(self, chain, node):
-        return ask(chain.hosts[node], chain[node].port, "GET", "/health/mini", timeout=2.0)[0]
+        return ask(chain.hosts[node], chain[node].port, "GET", "/health/mini")[0]
 
     def test_a_node_that_alone_cannot_build_halts_nothing_and_tries_again(self):
         chain = self.chain(poll=False, handoff_timeout="2s")
@@ -23,7 +23,7 @@ class ReachTest(ChainCase):
         commit = self.commit_tested_by(chain, "Runs everywhere but here")
         chain["web1"].post(f"/job/mini/build?token={APP_TOKEN}")
         chain.wait_for(commit, "succeeded")
-        wait_until(lambda: not any("duty" in chain.stored(name)[0]["course"] for name in ("web1", "web2")), 30,
+        wait_until(lambda: not any("duty" in chain.stored(name)[0]["course"] for name in ("web1", "web2")), 60,
                    "web3 is passed over, and nobody waits for it")
         broken = chain.directory / "broken.web3"
         broken.touch()
@@ -31,17 +31,16 @@ class ReachTest(ChainCase):
 
         def told():
             row = chain.node_row("web3")
-            return row if "its own build" in row["waits_for"] else None
+            return row if "its own build" in row["waits_for"] and row["state"] == "failed" else None
         row = wait_until(told, 60, lambda: f"web1 shows what web3 waits for; it shows {chain.node_row('web3')}")
         self.assertIn("this machine", row["waits_for"])
-        self.assertEqual(row["state"], "failed")
         self.assertEqual(chain.rollout(commit)["state"], "running", "one node's trouble does not halt a proven rollout")
         self.assertEqual(chain.running_commit("web3"), chain.first, "it goes on with what it has")
         self.assertEqual(self.service(chain, "web3"), 200)
         broken.unlink()
         wait_until(lambda: chain.running_commit("web3") == commit, 60, "web3 tried again")
         chain.wait_for(commit, "succeeded")
-        wait_until(lambda: chain.node_row("web3")["waits_for"] == "", 30, "nobody waits any more")
+        wait_until(lambda: chain.node_row("web3")["waits_for"] == "", 60, "nobody waits any more")
 
     def test_a_canary_is_watched_while_it_bakes_and_put_back_when_it_falls_ill(self):
         chain = self.chain(start=False, poll=False)
@@ -60,20 +59,19 @@ class ReachTest(ChainCase):
 
         def baking():
             row = chain.node_row("web1", seen_by="web3")
-            return row if "watched for" in row["waits_for"] else None
-        row = wait_until(baking, 60, lambda: f"web3 shows that web1 bakes; it shows {chain.node_row('web1', 'web3')}")
-        self.assertEqual(row["current"], commit)
+            return row if "watched for" in row["waits_for"] and row["current"] == commit else None
+        wait_until(baking, 60, lambda: f"web3 shows that web1 bakes; it shows {chain.node_row('web1', 'web3')}")
         # Its agent is killed meanwhile: the node serves all along.
         chain["web1"].kill()
         chain["web1"].start()
-        wait_until(lambda: self.service(chain, "web1") == 200, 20, "the baking node serves after its agent's restart")
+        wait_until(lambda: self.service(chain, "web1") == 200, 60, "the baking node serves after its agent's restart")
         self.assertEqual(chain["web1"].app("mini")["phase"], "out", "it bakes still")
         self.assertEqual(chain.running_commit("web2"), chain.first)
         end_app(chain.directory / "web1" / "mini" / "run" / "pid")
         rollout = chain.wait_for(commit, "halted", seen_by="web2")
         self.assertIn("bake time", rollout["reason"])
         wait_until(lambda: chain.running_commit("web1") == chain.first, 60, "the previous release is back")
-        wait_until(lambda: self.service(chain, "web1") == 200, 30, "and serves")
+        wait_until(lambda: self.service(chain, "web1") == 200, 60, "and serves")
         self.assertEqual(chain.running_commit("web2"), chain.first)
 
 
