@@ -112,7 +112,7 @@ class Agent {
           outbox_(config_, signer_),
           engine_(config_, store_, clock_, outbox_, services_, seal_,
                   identity_.node.empty() || identity_.copied || identity_.boot_id != boot_id()),
-          starter_(config_, store_, clock_, engine_),
+          starter_(config_, store_, clock_, engine_, seal_),
           operations_(
               config_, store_, engine_, seal_, [this] { starter_.wake(); }, clock_),
           peers_(engine_),
@@ -136,6 +136,8 @@ class Agent {
         router_.show_counters([this] { return server_.counters(); });
         server_.start();
         engine_.start();
+        // As with Jenkins: to quiet down prepares a restart, and ends with it.
+        store_.flags.erase(AppName(), store::flag::quieting_down);
         starter_.start();
         log::info("agent", "started",
                   {{"node", config_.self},

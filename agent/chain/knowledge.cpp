@@ -166,7 +166,8 @@ void Core::drop_echoes() {
     echoes_due_ = false;
     for (const auto& [key, known] : d_.known) {
         const auto& rollout = known.rollout;
-        const bool insisted = rollout.by_name || rollout.attempt > 1 || !rollout.parameters.empty();
+        const bool chosen = !rollout.parameters.empty() && rollout.parameters != s_.default_parameters;
+        const bool insisted = rollout.by_name || rollout.attempt > 1 || chosen;
         if (insisted || known.proven || rollout.kind != wire::RolloutKind::deploy || is_failed(known)) continue;
         const auto bad = d_.bad.find(rollout.commit);
         if (bad == d_.bad.end() || bad->second.forgiven) continue;

@@ -47,6 +47,7 @@ struct Settings {
     unsigned lanes = 1;       ///< max_unavailable as a number
     bool neighbours = false;  ///< this node brings each rollout on to neighbours that have no agent
     std::string config_hash;
+    std::map<std::string, std::string> default_parameters;  ///< of a rollout for which nobody chose any
     Timing timing;
     /// Wall time in milliseconds, for records and for the end of a freeze only; never for a time-out.
     std::function<std::int64_t()> wall_ms;  ///< empty: the system's clock

@@ -356,6 +356,7 @@ void add_orders(CLI::App& root, Chosen& chosen) {
         {"halt", "Stop the rollout: no further node goes out of service for it",
          "A switch that has begun is finished or undone."},
         {"resume", "Try the halted or failed rollout once more", ""},
+        {"retry", "The same as resume", ""},
         {"promote", "End the canary's wait: go on with the other nodes now", ""},
         {"force", "Let the agent's own node switch without a majority of permits, once",
          "On your own word, which is recorded: make sure first that no other node is out of service."},
@@ -371,7 +372,7 @@ void add_orders(CLI::App& root, Chosen& chosen) {
         const std::string verb = name;
         app_argument(made, chosen.order.app);
         if (verb == "rollback") made->add_option("--commit,--to", chosen.order.commit, "to this commit instead");
-        if (verb == "halt" || verb == "resume" || verb == "promote") {
+        if (verb == "halt" || verb == "resume" || verb == "retry" || verb == "promote") {
             made->add_option("--rollout", chosen.order.rollout,
                              "this one, such as one that is queued, instead of the one that status shows");
         }

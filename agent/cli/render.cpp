@@ -203,6 +203,11 @@ std::string render_app(const json::Value& app, std::int64_t now_ms) {
                             shown(text_of(next, "subject"), 60), shown(text_of(next, "reason"), 300));
     }
     if (flag_of(app, "disabled")) text += "  DISABLED: nothing triggers it\n";
+    for (const auto& item : list_of(app, "triggers")) {
+        const auto reason = text_of(item, "reason");
+        text += fmt::format("  a trigger waits on this node, for {}: {}{}\n", since(number_of(item, "since_ms"), now_ms),
+                            shown(text_of(item, "cause"), 100), reason.empty() ? "" : ": " + shown(reason, 300));
+    }
     if (const auto waits = text_of(app, "waits_for"); !waits.empty())
         text += fmt::format("  waits for {}\n", shown(waits, 300));
     const auto& nodes = list_of(app, "nodes");
@@ -216,6 +221,10 @@ std::string render_app(const json::Value& app, std::int64_t now_ms) {
 std::string render_status(const json::Value& status) {
     const auto now_ms = number_of(status, "now_ms");
     std::string text;
+    if (const auto who = text_of(status, "quieting_down"); !who.empty()) {
+        text = fmt::format("QUIETING DOWN ({}): triggers wait on this node until POST /cancelQuietDown or its restart\n",
+                           shown(who, 300));
+    }
     for (const auto& app : list_of(status, "apps")) {
         if (!text.empty()) text += "\n";
         text += render_app(app, now_ms);

@@ -70,7 +70,8 @@ chain::Durable load_durable(const DriverContext& context) {
 
 AppDriver::AppDriver(DriverContext context)
     : context_(std::move(context)),
-      machine_(machine_settings(context_.config, context_.app), load_durable(context_), random_number()),
+      machine_(machine_settings(context_.config, context_.app,
+                                context_.seal.seal(context_.app, effective_parameters(context_.app, {}))), load_durable(context_), random_number()),
       progress_(context_.config, context_.app, context_.store, context_.clock, context_.outbox),
       waiting_(context_.app.name, context_.clock, progress_),
       steward_(StewardContext{context_.config, context_.app, context_.store, context_.clock, context_.seal,
@@ -144,7 +145,13 @@ std::vector<chain::Message> AppDriver::receive(const NodeName& from, const std::
     return std::move(answer_);
 }
 
-void AppDriver::offer(const wire::Rollout& rollout) { apply(machine_.offer(now(), rollout)); }
+void AppDriver::offer(const wire::Rollout& rollout) {
+    // What could not be read again would be stored, and the agent never start any more.
+    if (!is_commit_id(rollout.commit.str())) {
+        throw Error(ErrorKind::invalid, fmt::format("'{}' is no whole commit id", rollout.commit));
+    }
+    apply(machine_.offer(now(), rollout));
+}
 
 chain::OrderId AppDriver::order(const chain::Order& order, const std::string& who) {
     chain::OrderId id = 0;

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <utility>
 
+#include "agent/engine/settings.h"
 #include "common/git/repository.h"
 #include "common/log.h"
 #include "common/text.h"
@@ -192,6 +193,12 @@ wire::RolloutKey Engine::offer(const wire::Rollout& rollout, const RolloutId& id
 std::string Engine::why_bad(const AppName& app, const CommitId& commit) {
     auto& target = driver(app);
     return call([&target, commit] { return target.why_bad(commit); });
+}
+
+std::optional<CommitId> Engine::find_commit(const AppName& app, std::string_view text) const {
+    const auto mirror = mirror_of(config_, config_.app(app));
+    if (!std::filesystem::exists(mirror.path())) return std::nullopt;
+    return git::Repository(mirror.path()).resolve(text);
 }
 
 bool Engine::order(const AppName& app, const chain::Order& order, const std::string& who, Milliseconds within) {

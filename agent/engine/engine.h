@@ -53,6 +53,8 @@ class Engine {
     wire::RolloutKey offer(const wire::Rollout& rollout, const RolloutId& id);
     /// Why a commit must not be deployed but by name, as the fleet knows it; empty when it may.
     [[nodiscard]] std::string why_bad(const AppName& app, const CommitId& commit);
+    /// What a person means by an id's beginning, a branch or a tag, as this node's mirror has it. Any thread.
+    [[nodiscard]] std::optional<CommitId> find_commit(const AppName& app, std::string_view text) const;
     /// Gives an order and waits until a majority has it, at most `within`. False: it is stored here, and being spread.
     bool order(const AppName& app, const chain::Order& order, const std::string& who, Milliseconds within);
     bool cancel_build(const AppName& app, const wire::Target& target, const std::string& reason);

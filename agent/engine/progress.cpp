@@ -64,18 +64,20 @@ void Progress::note_waiting(const wire::RolloutKey& rollout, const std::string& 
 }
 
 void Progress::record(const chain::View& view) {
-    if (view.queued.empty() && view.halted.empty()) recorded_.clear();
+    if (!view.newest) return;
+    if (view.queued.empty() && view.halted.empty() && !recorded_.contains(view.newest->target())) recorded_.clear();
     const auto once = [&](const wire::Rollout& rollout) {
         if (recorded_.contains(rollout.target())) return;
         record(rollout);
         recorded_.insert(rollout.target());
     };
     try {
+        once(*view.newest);
         for (const auto& rollout : view.queued) once(rollout);
         for (const auto& halted : view.halted) once(halted.rollout);
     } catch (const Error& error) {
         // For people only, and tried again with whatever comes next.
-        log::warning("chain", "cannot record a rollout that waits", {{"app", app_.name}, {"reason", error.text()}});
+        log::warning("chain", "cannot record a rollout", {{"app", app_.name}, {"reason", error.text()}});
     }
 }
 

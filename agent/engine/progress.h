@@ -23,8 +23,8 @@ class Progress {
              Outbox& outbox)
         : config_(config), app_(app), store_(store), clock_(clock), outbox_(outbox) {}
 
-    /// Rollouts that wait for their time, or are halted before it, are in the history from the moment they are known,
-    /// not only once a build begins.
+    /// Rollouts are in the history from the moment they are known, not only once a build begins: some wait for their
+    /// time, some are halted or overtaken before it, and for some nothing is to be built.
     void record(const chain::View& view);
     /// A build of this node has changed: stored, and told to every peer. `current`: what this node runs.
     void update(const store::BuildRecord& record, const std::optional<wire::Rollout>& current);
@@ -52,7 +52,7 @@ class Progress {
     store::Store& store_;
     const Clock& clock_;
     Outbox& outbox_;
-    std::set<wire::Target> recorded_;  ///< queued and halted rollouts that the store has
+    std::set<wire::Target> recorded_;  ///< rollouts that the store has
 };
 
 }  // namespace baton::engine

@@ -9,6 +9,7 @@
 #include "common/error.h"
 #include "common/git/repository.h"
 #include "common/log.h"
+#include "common/text.h"
 #include "common/ulid.h"
 
 namespace baton::engine {
@@ -29,7 +30,7 @@ constexpr std::int64_t alive_ms = 15'000;
 constexpr auto retry_after = 5s;
 constexpr auto give_up_after = 6h;
 
-/// Set while something was held by a freeze: its end, which may be ordered on any node, lets it go on.
+/// The queue items that a freeze holds, by their numbers: its end, which may be ordered on any node, lets them go on.
 constexpr std::string_view held_by_freeze = "held_by_freeze";
 
 bool passes(ErrorKind kind) {
@@ -43,10 +44,12 @@ bool passes(ErrorKind kind) {
     }
 }
 
+bool is_look(const wire::Cause& cause) {
+    return cause.kind == wire::CauseKind::poll || cause.kind == wire::CauseKind::webhook;
+}
+
 bool only_looks(const store::QueueItem& item) {
-    return !item.by_name && std::ranges::all_of(item.causes, [](const wire::Cause& cause) {
-        return cause.kind == wire::CauseKind::poll || cause.kind == wire::CauseKind::webhook;
-    });
+    return !item.by_name && std::ranges::all_of(item.causes, is_look);
 }
 
 /// Why a program's trigger does not bring a commit back that a person has taken away; empty when none did.
@@ -61,22 +64,28 @@ std::string taken_back(const chain::View& view, const CommitId& commit) {
 store::QueueOutcome held(std::string reason) { return {store::QueueState::held, {}, 0, std::move(reason)}; }
 
 wire::Cause merged_cause(const store::QueueItem& item) {
-    wire::Cause cause = item.causes.empty() ? wire::Cause{} : item.causes.front();
-    for (std::size_t i = 1; i < item.causes.size(); ++i) {
-        if (item.causes[i].text != item.causes[i - 1].text) cause.text += "; " + item.causes[i].text;
+    if (item.causes.empty()) return {};
+    auto causes = item.causes;
+    // Whoever wants a build counts for more than whoever wants git to be looked at.
+    std::ranges::stable_partition(causes, [](const wire::Cause& cause) { return !is_look(cause); });
+    wire::Cause cause = causes.front();
+    for (std::size_t i = 1; i < causes.size(); ++i) {
+        if (causes[i].text != causes[i - 1].text) cause.text += "; " + causes[i].text;
         // Of several it is nobody's own: see Operations::is_own_build.
-        if (item.causes[i].who != item.causes[i - 1].who) cause.who += ", " + item.causes[i].who;
+        if (causes[i].who != causes[i - 1].who) cause.who += ", " + causes[i].who;
     }
     return cause;
 }
 
 }  // namespace
 
-Starter::Starter(const config::AgentConfig& config, store::Store& store, const Clock& clock, Engine& engine)
+Starter::Starter(const config::AgentConfig& config, store::Store& store, const Clock& clock, Engine& engine,
+                 const ParameterSeal& seal)
     : config_(config),
       store_(store),
       clock_(clock),
       engine_(engine),
+      seal_(seal),
       started_(clock.now()),
       next_maintenance_(clock.now() + 10min) {}
 
@@ -125,11 +134,18 @@ void Starter::work(const std::stop_token& stop) {
 void Starter::queue_thawed() {
     for (const auto& [name, app] : config_.apps) {
         if (!store_.flags.has(name, held_by_freeze) || engine_.snapshot(name).view.frozen) continue;
-        store::QueueItem item;
-        item.app = name;
-        item.causes = {{wire::CauseKind::poll, "Held by a freeze that has ended", {}, {}}};
-        item.created_ms = item.due_ms = to_epoch_ms(clock_.wall());
-        store_.queue.add_or_coalesce(item);
+        bool lost = false;
+        for (const auto& number : split(store_.flags.get(name, held_by_freeze).value_or(""), ' ')) {
+            const auto id = parse_whole(number);
+            auto item = id ? store_.queue.get(*id) : std::nullopt;
+            lost = lost || !item;
+            if (!item) continue;
+            item->due_ms = to_epoch_ms(clock_.wall());
+            item->created_ms = item->due_ms;
+            store_.queue.add_or_coalesce(*item);
+        }
+        // After a long freeze the oldest items are gone; what was pushed is looked at all the same.
+        if (lost) queue_look(app, "Held by a freeze that has ended");
         store_.flags.erase(name, held_by_freeze);
     }
 }
@@ -160,9 +176,23 @@ void Starter::take(const store::QueueItem& item, const std::stop_token& stop) {
                {"reason", outcome.reason}});
 }
 
+void Starter::queue_look(const config::App& app, const std::string& cause) {
+    store::QueueItem item;
+    item.app = app.name;
+    item.parameters = seal_.seal(app, effective_parameters(app, {}));
+    item.causes = {{wire::CauseKind::poll, cause, {}, {}}};
+    item.created_ms = item.due_ms = to_epoch_ms(clock_.wall());
+    store_.queue.add_or_coalesce(item);
+}
+
+void Starter::hold(const store::QueueItem& item) {
+    const auto before = store_.flags.get(item.app, held_by_freeze).value_or("");
+    store_.flags.set(item.app, held_by_freeze, fmt::format("{}{}{}", before, before.empty() ? "" : " ", item.id));
+}
+
 store::QueueOutcome Starter::decide(const config::App& app, const store::QueueItem& item, const std::stop_token& stop) {
     if (const auto frozen = engine_.snapshot(app.name).view.frozen; frozen && !item.by_name) {
-        store_.flags.set(app.name, held_by_freeze, "yes");
+        hold(item);
         return held(fmt::format("frozen by {}: {}", frozen->who, frozen->reason));
     }
     if (const auto snapshot = engine_.snapshot(app.name); !item.by_name) {
@@ -211,7 +241,7 @@ store::QueueOutcome Starter::decide(const config::App& app, const store::QueueIt
         return held(fmt::format("commit {} {}; a person can deploy it by name: baton trigger {} --commit {}",
                                 commit.str().substr(0, 12), why, app.name, commit));
     }
-    if (newest_stands && !item.by_name && !snapshot.newest_ended) {
+    if (newest_stands && !item.by_name && !snapshot.newest_ended && newest->parameters == item.parameters) {
         return {store::QueueState::started, newest->key.id, 0, "joined the rollout that is under way"};
     }
     if (!item.by_name && newest && repository.has_commit(newest->commit) && newest->kind == wire::RolloutKind::deploy &&
@@ -302,11 +332,7 @@ void Starter::poll_app(const config::App& app, const std::stop_token& stop) {
     const auto look = fmt::format("{} {}", *tip, view.newest ? view.newest->key.id.str() : std::string());
     if (seen == look) return;
     if (!view.newest || view.newest->commit != *tip) {
-        store::QueueItem item;
-        item.app = app.name;
-        item.causes = {{wire::CauseKind::poll, "Started by an SCM change", {}, {}}};
-        item.created_ms = item.due_ms = to_epoch_ms(clock_.wall());
-        store_.queue.add_or_coalesce(item);
+        queue_look(app, "Started by an SCM change");
         wake();
     }
     store_.flags.set(app.name, store::flag::polled_tip, look);

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "agent/engine/engine.h"
+#include "agent/engine/parameter_seal.h"
 #include "agent/store/store.h"
 #include "common/clock.h"
 #include "common/config/agent_config.h"
@@ -19,7 +20,8 @@ namespace baton::engine {
 /// Two threads: one for the queue, one for polls, so that a git host that hangs delays no trigger of another kind.
 class Starter {
   public:
-    Starter(const config::AgentConfig& config, store::Store& store, const Clock& clock, Engine& engine);
+    Starter(const config::AgentConfig& config, store::Store& store, const Clock& clock, Engine& engine,
+            const ParameterSeal& seal);
     Starter(const Starter&) = delete;
     Starter& operator=(const Starter&) = delete;
     ~Starter() = default;
@@ -33,6 +35,9 @@ class Starter {
     void work(const std::stop_token& stop);
     /// What a freeze held is looked at once it has ended.
     void queue_thawed();
+    /// Git is to be looked at.
+    void queue_look(const config::App& app, const std::string& cause);
+    void hold(const store::QueueItem& item);
     void poll(const std::stop_token& stop);
     void take(const store::QueueItem& item, const std::stop_token& stop);
     [[nodiscard]] store::QueueOutcome decide(const config::App& app, const store::QueueItem& item,
@@ -47,6 +52,7 @@ class Starter {
     store::Store& store_;
     const Clock& clock_;
     Engine& engine_;
+    const ParameterSeal& seal_;
     std::mutex mutex_;
     std::condition_variable_any wake_;
     bool woken_ = false;                    // under mutex_

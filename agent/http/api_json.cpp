@@ -55,7 +55,13 @@ json::Value to_json(const operations::AppStatus& app) {
                       {"disabled", app.disabled},
                       {"drained", app.draining},
                       {"nodes", json::Value::array()},
-                      {"queued", json::Value::array()}};
+                      {"queued", json::Value::array()},
+                      {"triggers", json::Value::array()}};
+    for (const auto& item : app.triggers) {
+        const auto cause = item.causes.empty() ? std::string() : item.causes.front().text;
+        value["triggers"].push_back(
+            {{"queue_id", item.id}, {"since_ms", item.created_ms}, {"cause", cause}, {"reason", item.reason}});
+    }
     for (const auto& next : app.queued) {
         value["queued"].push_back(http::to_json(next));
         value["queued"].back().erase("nodes");
@@ -79,7 +85,11 @@ json::Value to_json(const operations::AppStatus& app) {
 json::Value to_json(const operations::Status& status) {
     json::Value apps = json::Value::array();
     for (const auto& app : status.apps) apps.push_back(to_json(app));
-    return {{"node", status.node.str()}, {"version", BATON_VERSION}, {"now_ms", status.now_ms}, {"apps", apps}};
+    return {{"node", status.node.str()},
+            {"version", BATON_VERSION},
+            {"now_ms", status.now_ms},
+            {"quieting_down", status.quieting_down.empty() ? json::Value() : json::Value(status.quieting_down)},
+            {"apps", apps}};
 }
 
 json::Value to_json(const operations::RolloutView& view) {

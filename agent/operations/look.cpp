@@ -236,6 +236,9 @@ std::size_t character_border(std::string_view bytes) {
     return back < needs ? end - 1 : bytes.size();
 }
 
+/// How many builds are searched for the one that made what runs.
+constexpr unsigned builds_looked_at = 50;
+
 }  // namespace
 
 std::string_view to_text(RolloutState state) {
@@ -268,6 +271,7 @@ Status Operations::status(const std::optional<AppName>& only) const {
     Status status;
     status.node = config_.self;
     status.now_ms = to_epoch_ms(clock_.wall());
+    status.quieting_down = store_.flags.get(AppName(), store::flag::quieting_down).value_or("");
     if (only) (void)config_.app(*only);
     for (const auto& [name, app] : config_.apps) {
         if (only && name != *only) continue;
@@ -290,6 +294,9 @@ Status Operations::status(const std::optional<AppName>& only) const {
         one.in_service = snapshot.in_service;
         one.disabled = store_.flags.has(name, store::flag::disabled);
         one.draining = store_.flags.has(name, store::flag::drained);
+        for (const auto& item : store_.queue.list()) {
+            if (item.app == name && item.state == store::QueueState::waiting) one.triggers.push_back(to_view(config_, item));
+        }
         status.apps.push_back(std::move(one));
     }
     return status;
@@ -450,16 +457,35 @@ QueueItem Operations::queue_item(std::uint64_t id) const {
         if (const auto build = store_.builds.for_rollout(item->app, item->rollout)) view.build = build->number;
     }
     if (view.state == QueueState::started && view.build == 0) {
-        if (auto why = why_queued(view); !why.empty()) view.reason = std::move(why);
+        explain_unbuilt(view);
     }
     return view;
 }
 
-/// Of an item that has become a rollout: what that waits for, if it is queued.
-std::string Operations::why_queued(const QueueItem& item) const {
+/// Of an item that has become a rollout without a build here: what that waits for, or why none will come.
+void Operations::explain_unbuilt(QueueItem& item) const {
     const auto view = engine_.snapshot(item.app).view;
-    const auto it = std::ranges::find(view.queued, item.rollout, [](const auto& rollout) { return rollout.key.id; });
-    return it == view.queued.end() ? std::string() : queued_behind(view, it->key);
+    const auto is_it = [&](const std::optional<wire::Rollout>& one) { return one && one->key.id == item.rollout; };
+    const auto queued =
+        std::ranges::find(view.queued, item.rollout, [](const auto& rollout) { return rollout.key.id; });
+    if (queued != view.queued.end()) {
+        item.reason = queued_behind(view, queued->key);
+    } else if (is_it(view.current)) {
+        // Adopted: the node ran that commit already, and the build that made it stands for this one.
+        for (const auto& record : store_.builds.list(item.app, builds_looked_at)) {
+            if (record.commit == view.current->commit && record.state == wire::BuildState::succeeded) {
+                item.build = record.number;
+                return;
+            }
+        }
+        item.no_build = true;
+        item.reason = "this node ran that commit already";
+    } else if (!is_it(view.leading) && !is_it(view.wanted)) {
+        item.no_build = true;
+        const auto halted = std::ranges::find(view.halted, item.rollout, [](const auto& one) { return one.rollout.key.id; });
+        item.reason = halted != view.halted.end() ? halted->because
+                                                  : "another rollout took its place before this node had begun it";
+    }
 }
 
 std::vector<QueueItem> Operations::queue() const {

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/chain/machine.h"
 #include "agent/operations/ledger.h"
 #include "agent/operations/views.h"
 #include "common/clock.h"
@@ -24,10 +25,6 @@ struct Store;
 namespace baton::engine {
 class Engine;
 class ParameterSeal;
-}
-
-namespace baton::chain {
-struct View;
 }
 
 namespace baton::operations {
@@ -113,11 +110,21 @@ class Operations {
 
   private:
     [[nodiscard]] BuildView with_queue_id(BuildView view) const;
-    [[nodiscard]] std::string why_queued(const QueueItem& item) const;
+    void explain_unbuilt(QueueItem& item) const;
     /// The rollout that an order names, or means when it names none.
     [[nodiscard]] wire::Rollout meant(const AppName& app, const RolloutId& which) const;
     /// The store shows a halt, or a rollout, of which this node's protocol has not heard yet.
     [[nodiscard]] bool shows_more_than(const chain::View& view, const AppName& app, const RolloutId& which) const;
+    /// The commit of the app that a person means by an id's beginning, a branch or a tag. Error(not_found).
+    [[nodiscard]] CommitId commit_named(const AppName& name, const CommitId& text) const;
+    /// What a roll-back goes to that names no commit. Error(conflict) when there is none, or one is under way.
+    [[nodiscard]] CommitId release_before(const AppName& app, const chain::View& view) const;
+    /// Written down, then given; a refusal is written down as well. Whether a majority has it.
+    bool order(const Caller& caller, const std::string& action, const AppName& app, const std::string& detail,
+               const chain::Order& what);
+    /// For every app. What is to be added to the answer: which apps refused it, and whether it is being spread.
+    std::string order_for_all(const Caller& caller, const std::string& action, const NodeName& node,
+                              const chain::Order& what);
     void record(const Caller& caller, const std::string& action, const AppName& app, const std::string& detail);
 
     const config::AgentConfig& config_;

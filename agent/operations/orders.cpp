@@ -6,6 +6,7 @@
 
 #include "agent/engine/engine.h"
 #include "agent/engine/parameter_seal.h"
+#include "agent/engine/settings.h"
 #include "agent/operations/operations.h"
 #include "agent/store/store.h"
 #include "common/error.h"
@@ -22,33 +23,11 @@ constexpr auto majority_wait = 5s;
 /// How long it may take until a node has heard what its peers know: a little more than they ask each other.
 constexpr auto news_wait = 5s;
 
+/// How far back a commit is looked for among the rollouts.
+constexpr unsigned history_looked_at = 100;
+
 std::string spread(bool known) {
     return known ? "" : "; no majority of the nodes has it yet, it is being spread and holds on this node";
-}
-
-/// The declared parameters with what was given for them; nothing else ever reaches a step.
-std::map<std::string, std::string> effective_parameters(const config::App& app,
-                                                        const std::map<std::string, std::string>& given) {
-    std::map<std::string, std::string> parameters;
-    for (const auto& declared : app.parameters) {
-        const auto it = given.find(declared.name);
-        std::string value = it == given.end() ? declared.default_value : it->second;
-        switch (declared.type) {
-            case config::Parameter::Type::boolean: value = lower(value) == "true" ? "true" : "false"; break;
-            case config::Parameter::Type::choice:
-                if (it == given.end() && value.empty() && !declared.choices.empty()) value = declared.choices.front();
-                if (std::ranges::find(declared.choices, value) == declared.choices.end()) {
-                    throw Error(ErrorKind::invalid, fmt::format("'{}' is none of the choices of {}: {}", value,
-                                                                declared.name, join(declared.choices, ", ")));
-                }
-                break;
-            case config::Parameter::Type::string:
-            case config::Parameter::Type::text:
-            case config::Parameter::Type::password: break;
-        }
-        parameters.emplace(declared.name, std::move(value));
-    }
-    return parameters;
 }
 
 wire::Rollout newest_of(const chain::View& view, const AppName& app) {
@@ -64,6 +43,17 @@ void Operations::record(const Caller& caller, const std::string& action, const A
     store_.audit.append({0, to_epoch_ms(clock_.wall()), caller.who, caller.address, action, app, detail + why});
 }
 
+bool Operations::order(const Caller& caller, const std::string& action, const AppName& app, const std::string& detail,
+                       const chain::Order& what) {
+    record(caller, action, app, detail);
+    try {
+        return engine_.order(app, what, caller.who, std::holds_alternative<chain::Force>(what) ? 0ms : majority_wait);
+    } catch (const Error& error) {
+        record(caller, action, app, fmt::format("refused: {}", error.what()));
+        throw;
+    }
+}
+
 QueueItem Operations::trigger(const AppName& name, const TriggerRequest& request, const Caller& caller) {
     const auto& app = config_.app(name);
     if (store_.flags.has(name, store::flag::disabled)) {
@@ -71,7 +61,7 @@ QueueItem Operations::trigger(const AppName& name, const TriggerRequest& request
     }
     store::QueueItem item;
     item.app = name;
-    item.parameters = seal_.seal(app, effective_parameters(app, request.parameters));
+    item.parameters = seal_.seal(app, engine::effective_parameters(app, request.parameters));
     item.causes = {request.cause};
     item.commit = request.commit;
     item.by_name = request.by_name;
@@ -143,8 +133,8 @@ wire::Rollout Operations::meant(const AppName& app, const RolloutId& which) cons
 
 std::string Operations::halt(const AppName& app, const RolloutId& which, const Caller& caller) {
     const auto rollout = meant(app, which);
-    record(caller, "halt", app, fmt::format("{} {}", rollout.key.id, rollout.commit));
-    const bool known = engine_.order(app, chain::Halt{rollout.target(), caller.reason}, caller.who, majority_wait);
+    const bool known = order(caller, "halt", app, fmt::format("{} {}", rollout.key.id, rollout.commit),
+                             chain::Halt{rollout.target(), caller.reason});
     return fmt::format("rollout {} is halted; nodes that are switching finish or undo, no other starts{}",
                        rollout.key.id, spread(known));
 }
@@ -177,37 +167,63 @@ std::string Operations::resume(const AppName& app, const RolloutId& which, const
     }
     const auto rollout = which.empty() ? newest_of(view, app) : meant(app, which);
     if (!halted()) throw Error(ErrorKind::conflict, fmt::format("rollout {} is not halted", rollout.key.id));
-    record(caller, "resume", app, fmt::format("{} {}", rollout.key.id, rollout.commit));
-    const bool known = engine_.order(app, chain::Retry{rollout.target(), caller.reason}, caller.who, majority_wait);
+    const bool known = order(caller, "resume", app, fmt::format("{} {}", rollout.key.id, rollout.commit),
+                             chain::Retry{rollout.target(), caller.reason});
     return fmt::format("rollout {} is tried again{}", rollout.key.id, spread(known));
 }
 
 std::string Operations::promote(const AppName& app, const RolloutId& which, const Caller& caller) {
     const auto rollout = meant(app, which);
-    record(caller, "promote", app, rollout.key.id.str());
-    const bool known = engine_.order(app, chain::Promote{rollout.target(), caller.reason}, caller.who, majority_wait);
+    const bool known =
+        order(caller, "promote", app, rollout.key.id.str(), chain::Promote{rollout.target(), caller.reason});
     return fmt::format("rollout {} goes on without further bake time{}", rollout.key.id, spread(known));
+}
+
+CommitId Operations::commit_named(const AppName& name, const CommitId& text) const {
+    auto found = engine_.find_commit(name, text.str());
+    // A node that is new has no history of the repository, and knows of rollouts all the same.
+    const auto is_it = [&](const RolloutView& one) { return one.rollout.commit == text; };
+    if (!found && std::ranges::any_of(rollouts(name, history_looked_at), is_it)) found = text;
+    if (!found) {
+        throw Error(ErrorKind::not_found, fmt::format("no commit '{}' of {} is known on {}: baton history {} lists what "
+                                                      "was deployed",
+                                                      text, name, config_.self, name));
+    }
+    return *found;
+}
+
+CommitId Operations::release_before(const AppName& app, const chain::View& view) const {
+    const auto newest = newest_of(view, app);
+    const auto known = rollouts(app, history_looked_at);
+    const bool goes_back = newest.kind == wire::RolloutKind::rollback;
+    if (goes_back && !known.empty() && known.front().rollout.key == newest.key &&
+        (known.front().state == RolloutState::running || known.front().state == RolloutState::queued)) {
+        throw Error(ErrorKind::conflict, fmt::format("a roll-back to {} is under way already, rollout {}; to go further "
+                                                     "back name a commit: baton rollback {} --commit SHA",
+                                                     newest.commit.str().substr(0, 12), newest.key.id, app));
+    }
+    // The newest commit that this fleet ran to the end before the one to be left. What is younger than the commit of a
+    // roll-back was left on purpose.
+    bool older = !goes_back;
+    for (const auto& before : known) {
+        const auto& rollout = before.rollout;
+        if (rollout.commit == newest.commit) {
+            older = older || rollout.kind == wire::RolloutKind::deploy;
+        } else if (older && before.state == RolloutState::succeeded && engine_.why_bad(app, rollout.commit).empty()) {
+            return rollout.commit;
+        }
+    }
+    const bool other = view.current && view.current->commit != newest.commit;
+    if (other && !goes_back && engine_.why_bad(app, view.current->commit).empty()) return view.current->commit;
+    throw Error(ErrorKind::conflict,
+                "there is no earlier release to go back to; name a commit: baton rollback "
+                "APP --commit SHA");
 }
 
 std::string Operations::rollback(const AppName& app, const CommitId& to, const Caller& caller) {
     const auto view = engine_.snapshot(app).view;
     const auto newest = newest_of(view, app);
-    CommitId commit = to;
-    if (commit.empty()) {
-        // The newest commit that this fleet ran to the end before, other than the one to be undone.
-        for (const auto& before : rollouts(app, 100)) {
-            if (before.rollout.commit != newest.commit && before.state == RolloutState::succeeded) {
-                commit = before.rollout.commit;
-                break;
-            }
-        }
-        if (commit.empty() && view.current && view.current->commit != newest.commit) commit = view.current->commit;
-    }
-    if (commit.empty()) {
-        throw Error(ErrorKind::conflict,
-                    "there is no earlier release to go back to; name a commit: baton rollback "
-                    "APP --commit SHA");
-    }
+    const auto commit = to.empty() ? release_before(app, view) : commit_named(app, to);
     wire::Rollout rollout;
     rollout.app = app;
     rollout.commit = commit;
@@ -231,15 +247,13 @@ std::string Operations::freeze(const AppName& app, std::int64_t until_ms, const 
     (void)config_.app(app);
     if (caller.reason.empty())
         throw Error(ErrorKind::invalid, "a freeze needs a reason, for those who meet it: --reason TEXT");
-    record(caller, "freeze", app, "");
-    const bool known = engine_.order(app, chain::Freeze{caller.reason, until_ms}, caller.who, majority_wait);
+    const bool known = order(caller, "freeze", app, "", chain::Freeze{caller.reason, until_ms});
     return fmt::format("{} is frozen: nothing starts, what switches finishes{}", app, spread(known));
 }
 
 std::string Operations::unfreeze(const AppName& app, const Caller& caller) {
     (void)config_.app(app);
-    record(caller, "unfreeze", app, "");
-    const bool known = engine_.order(app, chain::Unfreeze{}, caller.who, majority_wait);
+    const bool known = order(caller, "unfreeze", app, "", chain::Unfreeze{});
     // What was pushed meanwhile was held; the next poll looks at it with fresh eyes.
     store_.flags.erase(app, store::flag::polled_tip);
     wake_starter_();
@@ -264,30 +278,38 @@ std::string Operations::forget(const NodeName& node, const Caller& caller) {
     if (config_.find_node(node) == nullptr)
         throw Error(ErrorKind::not_found, fmt::format("no node '{}' in the chain", node));
     if (node == config_.self) throw Error(ErrorKind::invalid, "a node cannot forget itself; ask another one");
-    bool known = true;
-    for (const auto& [app, unused] : config_.apps) {
-        record(caller, "forget", app, node.str());
-        known = engine_.order(app, chain::Forget{node, caller.reason}, caller.who, majority_wait) && known;
-    }
     return fmt::format("{} is forgotten: its permits are free, and that agent is barred for good{}", node,
-                       spread(known));
+                       order_for_all(caller, "forget", node, chain::Forget{node, caller.reason}));
 }
 
 std::string Operations::accept(const NodeName& node, const Caller& caller) {
     if (config_.find_node(node) == nullptr)
         throw Error(ErrorKind::not_found, fmt::format("no node '{}' in the chain", node));
+    return fmt::format("{} is accepted with its new database{}", node,
+                       order_for_all(caller, "accept", node, chain::Accept{node, caller.reason}));
+}
+
+std::string Operations::order_for_all(const Caller& caller, const std::string& action, const NodeName& node,
+                                      const chain::Order& what) {
+    // One app that refuses must not keep the others from it: what was refused can be ordered again, as often as needed.
     bool known = true;
+    std::vector<std::string> refused;
     for (const auto& [app, unused] : config_.apps) {
-        record(caller, "accept", app, node.str());
-        known = engine_.order(app, chain::Accept{node, caller.reason}, caller.who, majority_wait) && known;
+        try {
+            known = order(caller, action, app, node.str(), what) && known;
+        } catch (const Error& error) {
+            if (error.kind() != ErrorKind::conflict) throw;
+            refused.push_back(fmt::format("{}: {}", app, error.what()));
+        }
     }
-    return fmt::format("{} is accepted with its new database{}", node, spread(known));
+    if (refused.size() == config_.apps.size()) throw Error(ErrorKind::conflict, join(refused, "; "));
+    const auto rest = refused.empty() ? "" : fmt::format("; not so for {}", join(refused, "; "));
+    return rest + spread(known);
 }
 
 std::string Operations::force(const AppName& app, const Caller& caller) {
     const auto newest = meant(app, {});
-    record(caller, "force", app, fmt::format("{} without a majority", newest.key.id));
-    engine_.order(app, chain::Force{newest.target()}, caller.who, 0ms);
+    order(caller, "force", app, fmt::format("{} without a majority", newest.key.id), chain::Force{newest.target()});
     return fmt::format("{} switches {} without a majority of permits, on the word of {}", config_.self, app,
                        caller.who);
 }

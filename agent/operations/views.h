@@ -61,26 +61,6 @@ struct FreezeView {
     std::int64_t until_ms = 0;  ///< 0: until unfreeze
 };
 
-struct AppStatus {
-    AppName app;
-    std::string phase;  ///< idle, asking, out
-    std::optional<FreezeView> frozen;
-    std::optional<RolloutView> rollout;  ///< the newest this node has heard of, or the one that others are queued behind
-    std::vector<RolloutView> queued;     ///< on_new_commit: queue: those that follow it
-    std::string waits_for;
-    std::int64_t waiting_ms = 0;
-    CommitId current;
-    bool in_service = true;  ///< what GET /health/APP answers
-    bool disabled = false;
-    bool draining = false;
-};
-
-struct Status {
-    NodeName node;
-    std::int64_t now_ms = 0;
-    std::vector<AppStatus> apps;
-};
-
 enum class QueueState { waiting, started, held, cancelled, refused };
 [[nodiscard]] std::string_view to_text(QueueState state);
 
@@ -95,7 +75,30 @@ struct QueueItem {
     std::int64_t due_ms = 0;
     RolloutId rollout;   ///< started
     unsigned build = 0;  ///< of this node; 0 until it has begun
-    std::string reason;  ///< held, refused; or why it still waits
+    bool no_build = false;  ///< started, and nothing will be built for it on this node; `reason` says why
+    std::string reason;     ///< held, refused; or why it still waits
+};
+
+struct AppStatus {
+    AppName app;
+    std::string phase;  ///< idle, asking, out
+    std::optional<FreezeView> frozen;
+    std::optional<RolloutView> rollout;  ///< the newest this node has heard of, or the one that others are queued behind
+    std::vector<RolloutView> queued;     ///< on_new_commit: queue: those that follow it
+    std::string waits_for;
+    std::int64_t waiting_ms = 0;
+    CommitId current;
+    bool in_service = true;  ///< what GET /health/APP answers
+    bool disabled = false;
+    bool draining = false;
+    std::vector<QueueItem> triggers;  ///< accepted on this node, and waiting
+};
+
+struct Status {
+    NodeName node;
+    std::int64_t now_ms = 0;
+    std::string quieting_down;  ///< who wants nothing new to start on this node; empty: nobody
+    std::vector<AppStatus> apps;
 };
 
 struct StepView {

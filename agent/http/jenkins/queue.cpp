@@ -30,7 +30,7 @@ std::optional<BuildView> running_build(const JobView& job) {
 Standing standing_of(const ServerView& server, const QueueItem& item) {
     if (item.state != QueueState::waiting) {
         // Its build is not there yet: the item must not show it, and must not look done either.
-        if (item.state == QueueState::started && item.build == 0) {
+        if (item.state == QueueState::started && item.build == 0 && !item.no_build) {
             return {Place::buildable, item.reason.empty() ? "Waiting for next available executor" : item.reason};
         }
         return {Place::left, {}};
@@ -177,7 +177,7 @@ Exported queue_item_object(const ServerView& server, const QueueItem& item) {
             object.properties.push_back({"buildableStartMilliseconds", item.due_ms, always_visible});
             break;
         case Place::left: {
-            const bool started = item.state == QueueState::started;
+            const bool started = item.state == QueueState::started && !item.no_build;
             object.properties.push_back({"cancelled", !started, always_visible});
             if (started) {
                 object.properties.push_back(
