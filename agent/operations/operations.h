@@ -11,7 +11,6 @@
 #include <string>
 #include <vector>
 
-#include "agent/chain/machine.h"
 #include "agent/operations/ledger.h"
 #include "agent/operations/views.h"
 #include "common/clock.h"
@@ -25,6 +24,10 @@ struct Store;
 namespace baton::engine {
 class Engine;
 class ParameterSeal;
+}
+
+namespace baton::chain {
+struct View;
 }
 
 namespace baton::operations {
@@ -119,12 +122,12 @@ class Operations {
     [[nodiscard]] CommitId commit_named(const AppName& name, const CommitId& text) const;
     /// What a roll-back goes to that names no commit. Error(conflict) when there is none, or one is under way.
     [[nodiscard]] CommitId release_before(const AppName& app, const chain::View& view) const;
-    /// Written down, then given; a refusal is written down as well. Whether a majority has it.
+    /// Written down, then given by `give`; a refusal is written down as well. Whether a majority has the order.
     bool order(const Caller& caller, const std::string& action, const AppName& app, const std::string& detail,
-               const chain::Order& what);
+               const std::function<bool()>& give);
     /// For every app. What is to be added to the answer: which apps refused it, and whether it is being spread.
     std::string order_for_all(const Caller& caller, const std::string& action, const NodeName& node,
-                              const chain::Order& what);
+                              const std::function<bool(const AppName&)>& give);
     void record(const Caller& caller, const std::string& action, const AppName& app, const std::string& detail);
 
     const config::AgentConfig& config_;

@@ -44,10 +44,10 @@ void Operations::record(const Caller& caller, const std::string& action, const A
 }
 
 bool Operations::order(const Caller& caller, const std::string& action, const AppName& app, const std::string& detail,
-                       const chain::Order& what) {
+                       const std::function<bool()>& give) {
     record(caller, action, app, detail);
     try {
-        return engine_.order(app, what, caller.who, std::holds_alternative<chain::Force>(what) ? 0ms : majority_wait);
+        return give();
     } catch (const Error& error) {
         record(caller, action, app, fmt::format("refused: {}", error.what()));
         throw;
@@ -125,16 +125,18 @@ wire::Rollout Operations::meant(const AppName& app, const RolloutId& which) cons
     (void)config_.app(app);
     const auto record = store_.rollouts.get(app, which);
     if (!record) {
-        throw Error(ErrorKind::not_found,
-                    fmt::format("{} has no rollout {} that is known here; baton history {} lists them", app, which, app));
+        throw Error(
+            ErrorKind::not_found,
+            fmt::format("{} has no rollout {} that is known here; baton history {} lists them", app, which, app));
     }
     return record->rollout;
 }
 
 std::string Operations::halt(const AppName& app, const RolloutId& which, const Caller& caller) {
     const auto rollout = meant(app, which);
-    const bool known = order(caller, "halt", app, fmt::format("{} {}", rollout.key.id, rollout.commit),
-                             chain::Halt{rollout.target(), caller.reason});
+    const bool known = order(caller, "halt", app, fmt::format("{} {}", rollout.key.id, rollout.commit), [&] {
+        return engine_.order(app, chain::Halt{rollout.target(), caller.reason}, caller.who, majority_wait);
+    });
     return fmt::format("rollout {} is halted; nodes that are switching finish or undo, no other starts{}",
                        rollout.key.id, spread(known));
 }
@@ -155,8 +157,9 @@ bool Operations::shows_more_than(const chain::View& view, const AppName& app, co
 std::string Operations::resume(const AppName& app, const RolloutId& which, const Caller& caller) {
     auto view = engine_.snapshot(app).view;
     const auto halted = [&] {
-        return which.empty() ? view.newest_halted
-                             : std::ranges::any_of(view.halted, [&](const auto& one) { return one.rollout.key.id == which; });
+        return which.empty()
+                   ? view.newest_halted
+                   : std::ranges::any_of(view.halted, [&](const auto& one) { return one.rollout.key.id == which; });
     };
     // How the others stand and what their protocol says come in different letters. What this node shows is what the
     // person means, so that the rest is waited for.
@@ -167,15 +170,17 @@ std::string Operations::resume(const AppName& app, const RolloutId& which, const
     }
     const auto rollout = which.empty() ? newest_of(view, app) : meant(app, which);
     if (!halted()) throw Error(ErrorKind::conflict, fmt::format("rollout {} is not halted", rollout.key.id));
-    const bool known = order(caller, "resume", app, fmt::format("{} {}", rollout.key.id, rollout.commit),
-                             chain::Retry{rollout.target(), caller.reason});
+    const bool known = order(caller, "resume", app, fmt::format("{} {}", rollout.key.id, rollout.commit), [&] {
+        return engine_.order(app, chain::Retry{rollout.target(), caller.reason}, caller.who, majority_wait);
+    });
     return fmt::format("rollout {} is tried again{}", rollout.key.id, spread(known));
 }
 
 std::string Operations::promote(const AppName& app, const RolloutId& which, const Caller& caller) {
     const auto rollout = meant(app, which);
-    const bool known =
-        order(caller, "promote", app, rollout.key.id.str(), chain::Promote{rollout.target(), caller.reason});
+    const bool known = order(caller, "promote", app, rollout.key.id.str(), [&] {
+        return engine_.order(app, chain::Promote{rollout.target(), caller.reason}, caller.who, majority_wait);
+    });
     return fmt::format("rollout {} goes on without further bake time{}", rollout.key.id, spread(known));
 }
 
@@ -185,9 +190,10 @@ CommitId Operations::commit_named(const AppName& name, const CommitId& text) con
     const auto is_it = [&](const RolloutView& one) { return one.rollout.commit == text; };
     if (!found && std::ranges::any_of(rollouts(name, history_looked_at), is_it)) found = text;
     if (!found) {
-        throw Error(ErrorKind::not_found, fmt::format("no commit '{}' of {} is known on {}: baton history {} lists what "
-                                                      "was deployed",
-                                                      text, name, config_.self, name));
+        throw Error(ErrorKind::not_found,
+                    fmt::format("no commit '{}' of {} is known on {}: baton history {} lists what "
+                                "was deployed",
+                                text, name, config_.self, name));
     }
     return *found;
 }
@@ -198,9 +204,10 @@ CommitId Operations::release_before(const AppName& app, const chain::View& view)
     const bool goes_back = newest.kind == wire::RolloutKind::rollback;
     if (goes_back && !known.empty() && known.front().rollout.key == newest.key &&
         (known.front().state == RolloutState::running || known.front().state == RolloutState::queued)) {
-        throw Error(ErrorKind::conflict, fmt::format("a roll-back to {} is under way already, rollout {}; to go further "
-                                                     "back name a commit: baton rollback {} --commit SHA",
-                                                     newest.commit.str().substr(0, 12), newest.key.id, app));
+        throw Error(ErrorKind::conflict,
+                    fmt::format("a roll-back to {} is under way already, rollout {}; to go further "
+                                "back name a commit: baton rollback {} --commit SHA",
+                                newest.commit.str().substr(0, 12), newest.key.id, app));
     }
     // The newest commit that this fleet ran to the end before the one to be left. What is younger than the commit of a
     // roll-back was left on purpose.
@@ -247,13 +254,16 @@ std::string Operations::freeze(const AppName& app, std::int64_t until_ms, const 
     (void)config_.app(app);
     if (caller.reason.empty())
         throw Error(ErrorKind::invalid, "a freeze needs a reason, for those who meet it: --reason TEXT");
-    const bool known = order(caller, "freeze", app, "", chain::Freeze{caller.reason, until_ms});
+    const bool known = order(caller, "freeze", app, "", [&] {
+        return engine_.order(app, chain::Freeze{caller.reason, until_ms}, caller.who, majority_wait);
+    });
     return fmt::format("{} is frozen: nothing starts, what switches finishes{}", app, spread(known));
 }
 
 std::string Operations::unfreeze(const AppName& app, const Caller& caller) {
     (void)config_.app(app);
-    const bool known = order(caller, "unfreeze", app, "", chain::Unfreeze{});
+    const bool known = order(caller, "unfreeze", app, "",
+                             [&] { return engine_.order(app, chain::Unfreeze{}, caller.who, majority_wait); });
     // What was pushed meanwhile was held; the next poll looks at it with fresh eyes.
     store_.flags.erase(app, store::flag::polled_tip);
     wake_starter_();
@@ -279,24 +289,28 @@ std::string Operations::forget(const NodeName& node, const Caller& caller) {
         throw Error(ErrorKind::not_found, fmt::format("no node '{}' in the chain", node));
     if (node == config_.self) throw Error(ErrorKind::invalid, "a node cannot forget itself; ask another one");
     return fmt::format("{} is forgotten: its permits are free, and that agent is barred for good{}", node,
-                       order_for_all(caller, "forget", node, chain::Forget{node, caller.reason}));
+                       order_for_all(caller, "forget", node, [&](const AppName& app) {
+                           return engine_.order(app, chain::Forget{node, caller.reason}, caller.who, majority_wait);
+                       }));
 }
 
 std::string Operations::accept(const NodeName& node, const Caller& caller) {
     if (config_.find_node(node) == nullptr)
         throw Error(ErrorKind::not_found, fmt::format("no node '{}' in the chain", node));
     return fmt::format("{} is accepted with its new database{}", node,
-                       order_for_all(caller, "accept", node, chain::Accept{node, caller.reason}));
+                       order_for_all(caller, "accept", node, [&](const AppName& app) {
+                           return engine_.order(app, chain::Accept{node, caller.reason}, caller.who, majority_wait);
+                       }));
 }
 
 std::string Operations::order_for_all(const Caller& caller, const std::string& action, const NodeName& node,
-                                      const chain::Order& what) {
+                                      const std::function<bool(const AppName&)>& give) {
     // One app that refuses must not keep the others from it: what was refused can be ordered again, as often as needed.
     bool known = true;
     std::vector<std::string> refused;
     for (const auto& [app, unused] : config_.apps) {
         try {
-            known = order(caller, action, app, node.str(), what) && known;
+            known = order(caller, action, app, node.str(), [&, name = app] { return give(name); }) && known;
         } catch (const Error& error) {
             if (error.kind() != ErrorKind::conflict) throw;
             refused.push_back(fmt::format("{}: {}", app, error.what()));
@@ -309,7 +323,8 @@ std::string Operations::order_for_all(const Caller& caller, const std::string& a
 
 std::string Operations::force(const AppName& app, const Caller& caller) {
     const auto newest = meant(app, {});
-    order(caller, "force", app, fmt::format("{} without a majority", newest.key.id), chain::Force{newest.target()});
+    order(caller, "force", app, fmt::format("{} without a majority", newest.key.id),
+          [&] { return engine_.order(app, chain::Force{newest.target()}, caller.who, 0ms); });
     return fmt::format("{} switches {} without a majority of permits, on the word of {}", config_.self, app,
                        caller.who);
 }
