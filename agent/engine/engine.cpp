@@ -18,10 +18,21 @@ using namespace std::chrono_literals;
 
 /// How often the app's own health is asked between switches: for bake time, min_healthy and /health.
 constexpr auto health_interval = 2s;
+/// After an app could not begin, because its state could not be stored.
+constexpr auto begin_again_after = 100ms;
 constexpr auto longest_nap = 1s;
 /// The most that may wait for the engine's thread: beyond it the agent is not keeping up, and says so.
 constexpr std::size_t most_waiting = 50'000;
 constexpr std::uint64_t most_pack_bytes = 512ULL * 1024 * 1024;
+
+/// False when `stop` came first.
+bool nap(Milliseconds time, const std::stop_token& stop) {
+    std::mutex mutex;
+    std::condition_variable_any never;
+    std::unique_lock lock(mutex);
+    never.wait_for(lock, stop, time, [] { return false; });
+    return !stop.stop_requested();
+}
 
 }  // namespace
 
@@ -36,14 +47,15 @@ Engine::Engine(const config::AgentConfig& config, store::Store& store, const Clo
     }
 }
 
-bool Engine::begin(AppDriver& driver, const std::stop_token& stop) {
+bool Engine::begin(const AppName& app, AppDriver& driver, const std::stop_token& stop) {
     try {
         const auto current = call([&driver] { return driver.current_commit(); });
         const bool up = driver.runner().healthy_now(current, stop);
+        if (stop.stop_requested()) return false;  // a look that was broken off says nothing
         call([&driver, up] { driver.start(up); });
         return true;
     } catch (const Error& error) {
-        log::error("engine", "an app cannot begin yet", {{"reason", error.text()}});
+        log::error("engine", "an app cannot begin yet", {{"app", app}, {"reason", error.text()}});
         return false;
     }
 }
@@ -52,18 +64,17 @@ Engine::~Engine() { stop(0ms); }
 
 void Engine::start() {
     thread_ = std::jthread([this](const std::stop_token& stop) { loop(stop); });
-    health_thread_ = std::jthread([this](const std::stop_token& stop) {
-        for (const auto& [name, driver] : drivers_) {
-            while (!stop.stop_requested() && !begin(*driver, stop)) std::this_thread::sleep_for(100ms);
-        }
-        watch_health(stop);
-    });
+    for (const auto& [name, driver] : drivers_) {
+        watchers_.emplace_back([this, &app = name, &watched = *driver](const std::stop_token& stop) {
+            watch(app, watched, stop);
+        });
+    }
 }
 
 void Engine::stop(Milliseconds grace) {
     if (!thread_.joinable()) return;
-    health_thread_.request_stop();
-    health_thread_.join();
+    for (auto& watcher : watchers_) watcher.request_stop();
+    watchers_.clear();  // waits for each
     for (const auto& [name, driver] : drivers_) {
         driver->runner().leave();
         if (driver->runner().switching()) {
@@ -127,35 +138,28 @@ void Engine::loop(const std::stop_token& stop) {
     }
 }
 
-void Engine::look(AppDriver& driver, const std::stop_token& stop) {
+void Engine::look(const AppName& app, AppDriver& driver, const std::stop_token& stop) {
     try {
         // While a switch runs its own stages judge the app.
         const auto [current, switching] =
             call([&driver] { return std::pair(driver.current_commit(), driver.switching()); });
         if (switching) return;
         const bool up = driver.runner().healthy_now(current, stop);
+        if (stop.stop_requested()) return;  // as above: the app is not to be restarted because the agent ends
         call([&driver, up] {
             if (!driver.switching()) driver.health(up);
         });
     } catch (const Error& error) {
         if (!stop.stop_requested())
-            log::warning("engine", "cannot look at an app's health", {{"reason", error.text()}});
+            log::warning("engine", "cannot look at an app's health", {{"app", app}, {"reason", error.text()}});
     }
 }
 
-void Engine::watch_health(const std::stop_token& stop) {
-    std::mutex idle;
-    std::condition_variable_any nap;
-    while (!stop.stop_requested()) {
-        {
-            std::unique_lock lock(idle);
-            nap.wait_for(lock, stop, health_interval, [] { return false; });
-        }
-        for (const auto& [name, driver] : drivers_) {
-            if (stop.stop_requested()) return;
-            look(*driver, stop);
-        }
+void Engine::watch(const AppName& app, AppDriver& driver, const std::stop_token& stop) {
+    while (!begin(app, driver, stop)) {
+        if (!nap(begin_again_after, stop)) return;
     }
+    while (nap(health_interval, stop)) look(app, driver, stop);
 }
 
 AppDriver& Engine::driver(const AppName& app) const {

@@ -88,9 +88,10 @@ class Engine {
   private:
     void loop(const std::stop_token& stop);
     [[nodiscard]] AppDriver& driver(const AppName& app) const;
-    [[nodiscard]] bool begin(AppDriver& driver, const std::stop_token& stop);
-    void look(AppDriver& driver, const std::stop_token& stop);
-    void watch_health(const std::stop_token& stop);
+    /// A watcher's life: the app's first look, with which it begins, and then one after the other.
+    void watch(const AppName& app, AppDriver& driver, const std::stop_token& stop);
+    [[nodiscard]] bool begin(const AppName& app, AppDriver& driver, const std::stop_token& stop);
+    void look(const AppName& app, AppDriver& driver, const std::stop_token& stop);
 
     const config::AgentConfig& config_;
     store::Store& store_;
@@ -103,7 +104,9 @@ class Engine {
     bool ended_ = false;                       // under mutex_: the thread has ended, nobody would answer
     std::map<AppName, std::unique_ptr<AppDriver>> drivers_;
     std::jthread thread_;
-    std::jthread health_thread_;
+    /// One an app, since a look lasts as long as the app's health check likes: one that hangs must neither keep the
+    /// others from beginning nor hide that they are down.
+    std::vector<std::jthread> watchers_;
 };
 
 }  // namespace baton::engine

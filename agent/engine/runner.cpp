@@ -435,8 +435,10 @@ bool Runner::healthy_now(const CommitId& current, const std::stop_token& stop) {
         spec.service = nullptr;
         return build::healthy_now(spec, what->pipeline, stop);
     } catch (const Error& error) {
-        log::warning("build", "cannot look at the app's health",
-                     {{"app", context_.app.name}, {"reason", error.text()}});
+        if (!stop.stop_requested()) {
+            log::warning("build", "cannot look at the app's health",
+                         {{"app", context_.app.name}, {"reason", error.text()}});
+        }
         return false;
     }
 }

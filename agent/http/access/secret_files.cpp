@@ -13,7 +13,8 @@ std::optional<std::string> SecretFiles::read(const std::filesystem::path& file) 
     try {
         std::string secret = read_secret_file(file);
         const std::lock_guard lock(mutex_);
-        if (faults_.erase(file) > 0) log::info("access", "a trigger's secret can be read again", {{"file", file.string()}});
+        if (faults_.erase(file) > 0)
+            log::info("access", "a trigger's secret can be read again", {{"file", file.string()}});
         return secret;
     } catch (const Error& error) {
         fault = error.text();
