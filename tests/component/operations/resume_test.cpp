@@ -22,7 +22,7 @@ const NodeName web2{"web2"};
 /// A real agent's engine with one app and a peer that is not there; what that says is given to it by hand.
 class Node {
   public:
-    Node() {
+    explicit Node(const std::vector<std::string>& further_apps = {}) {
         std::filesystem::create_directories(dir / "state");
         config.state_dir = dir / "state";
         config.self = NodeName("web1");
@@ -37,6 +37,10 @@ class Node {
         app.name = shop;
         app.repository = (dir / "nowhere").string();
         config.apps[shop] = app;
+        for (const auto& name : further_apps) {
+            app.name = AppName(name);
+            config.apps[app.name] = app;
+        }
         rollout.app = shop;
         rollout.key = {0, RolloutId("01HZZZZZZZZZZZZZZZZZZZZZZZ")};
         rollout.commit = CommitId(std::string(40, 'a'));
@@ -167,6 +171,21 @@ TEST_CASE("orders: a rollout can be named, and one that is not known here is ref
     for (const auto& entry : node.operations->audit(10, shop)) told.push_back(entry.action + " " + entry.detail);
     const auto what = fmt::format("{} {}: too early", id, node.rollout.commit);
     CHECK(told == std::vector<std::string>{"resume " + what, "halt " + what});
+    node.engine->stop(0ms);
+}
+
+TEST_CASE("orders: an app that refuses to forget a node keeps no other app from it, and that is in the audit") {
+    Node node{{"blog"}};
+    REQUIRE(test::eventually([&] { return node.begun(); }));
+    const operations::Caller ann{"ann", "::1", ""};
+    (void)node.engine->order(AppName("blog"), chain::Forget{web2, ""}, "ann", 0ms);
+    const auto answer = node.operations->forget(web2, ann);
+    CHECK_THAT(answer, Catch::Contains("not so for blog: "));
+    CHECK_THAT(answer, Catch::Contains("forgotten already"));
+    CHECK_THROWS_WITH(node.operations->forget(web2, ann), Catch::Contains("blog: ") && Catch::Contains("shop: "));
+    const auto refused = node.operations->audit(1, AppName("blog"));
+    REQUIRE(refused.size() == 1);
+    CHECK_THAT(refused[0].detail, Catch::Contains("refused: "));
     node.engine->stop(0ms);
 }
 
