@@ -39,7 +39,8 @@ Environment:
   BATON_TOKEN        the token itself
   BATON_NODE         which node this is, as --node of baton agent
 
-Exit status: 0 done, 1 failed, 2 wrong usage, 3 frozen or held, 4 no agent answers.
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 frozen, held, or not possible as things
+  stand, 4 no agent answers.
 'baton COMMAND --help' tells more about a command.)";
 
 /// What the options are read into, and the command that was chosen.
