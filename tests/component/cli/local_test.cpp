@@ -45,7 +45,7 @@ TEST_CASE("cli: help teaches the commands, with examples and exit statuses") {
                              "keygen",
                              "version",
                              "baton trigger shop --wait",
-                             "3 frozen or held",
+                             "3 frozen, held, or not possible",
                              "BATON_AGENT"}) {
         CHECK_THAT(help.out, Contains(word));
     }
