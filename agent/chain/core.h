@@ -242,6 +242,10 @@ class Core {
     void receive_ack(const NodeName& from, const HandoffAck& ack);
     void send_heads_up(const Known& known);
     [[nodiscard]] std::vector<NodeName> walk_list() const;
+    /// The walk turns to that node of its list, from now on.
+    void walk_to(std::size_t at);
+    /// Of the list, the first that was passed over and was heard since the walk waits.
+    [[nodiscard]] std::optional<std::size_t> heard_again(const Known& known, const std::vector<NodeName>& list) const;
     /// The nodes that were passed over and do not run it yet: one that was late has it after all.
     [[nodiscard]] std::set<NodeName> left_behind(const Known& known) const;
 

@@ -46,16 +46,10 @@ void Core::walk() {
         return;
     }
     auto& known = found->second;
-    const auto next = [&] {
-        ++walk_at_;
-        walk_since_ = walk_next_ = now_;
-        walk_waits_ = false;
-    };
+    const auto next = [&] { walk_to(walk_at_ + 1); };
     if (walking_ != d_.duty->target) {
         walking_ = d_.duty->target;
-        walk_at_ = 0;
-        walk_since_ = walk_next_ = now_;
-        walk_waits_ = false;
+        walk_to(0);
     }
     const auto list = walk_list();
     while (walk_at_ < list.size()) {
@@ -75,20 +69,12 @@ void Core::walk() {
             next();
             continue;
         }
-        if (walk_waits_) {
-            // Rather than on one who is away it waits on one who was, and is heard again.
-            const auto back = std::find_if(list.begin(), list.begin() + walk_at_, [&](const NodeName& passed) {
-                const auto peer = peers_.find(passed);
-                return known.skipped.contains(passed) && is_live(passed) && peer->second.heard > walk_since_;
-            });
-            if (back != list.begin() + walk_at_) {
-                known.skipped.erase(*back);
-                changed();
-                walk_at_ = back - list.begin();
-                walk_since_ = walk_next_ = now_;
-                walk_waits_ = false;
-                continue;
-            }
+        // Rather than on one who is away it waits on one who was, and is heard again.
+        if (const auto late = walk_waits_ ? heard_again(known, list) : std::nullopt) {
+            known.skipped.erase(list[*late]);
+            changed();
+            walk_to(*late);
+            continue;
         }
         if (now_ - walk_since_ >= s_.policy.handoff_timeout) {
             if (may_pass_over(walking_, node, {})) {
@@ -119,6 +105,20 @@ void Core::walk() {
     end();
 }
 
+void Core::walk_to(std::size_t at) {
+    walk_at_ = at;
+    walk_since_ = walk_next_ = now_;
+    walk_waits_ = false;
+}
+
+std::optional<std::size_t> Core::heard_again(const Known& known, const std::vector<NodeName>& list) const {
+    for (std::size_t at = 0; at < walk_at_; ++at) {
+        const auto& passed = list[at];
+        if (known.skipped.contains(passed) && is_live(passed) && peers_.at(passed).heard > walk_since_) return at;
+    }
+    return std::nullopt;
+}
+
 std::set<NodeName> Core::left_behind(const Known& known) const {
     auto nodes = known.skipped;
     std::erase_if(nodes, [&](const NodeName& node) {
@@ -143,9 +143,7 @@ void Core::receive_ack(const NodeName& from, const HandoffAck& ack) {
     const auto list = walk_list();
     if (walk_at_ >= list.size() || list[walk_at_] != from) return;
     if (found->second.skipped.erase(from) > 0) changed();
-    ++walk_at_;
-    walk_since_ = walk_next_ = now_;
-    walk_waits_ = false;
+    walk_to(walk_at_ + 1);
     if (ack.already) return;
     note(Note::Level::info, fmt::format("{} has taken rollout {} over", from, ack.target.key.id));
     changed();

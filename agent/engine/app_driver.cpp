@@ -71,7 +71,8 @@ chain::Durable load_durable(const DriverContext& context) {
 AppDriver::AppDriver(DriverContext context)
     : context_(std::move(context)),
       machine_(machine_settings(context_.config, context_.app,
-                                context_.seal.seal(context_.app, effective_parameters(context_.app, {}))), load_durable(context_), random_number()),
+                                context_.seal.seal(context_.app, effective_parameters(context_.app, {}))),
+               load_durable(context_), random_number()),
       progress_(context_.config, context_.app, context_.store, context_.clock, context_.outbox),
       waiting_(context_.app.name, context_.clock, progress_),
       steward_(StewardContext{context_.config, context_.app, context_.store, context_.clock, context_.seal,

@@ -1,21 +1,16 @@
 // SPDX-License-Identifier: MIT
-// Looking: status, rollouts, builds, logs. Nothing here changes anything.
+// Looking: status, rollouts, builds, the queue. Nothing here changes anything.
 #include <algorithm>
 #include <array>
-#include <fcntl.h>
 #include <filesystem>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-#include <sys/stat.h>
-#include <thread>
-#include <unistd.h>
 
 #include "agent/engine/engine.h"
 #include "agent/engine/parameter_seal.h"
 #include "agent/operations/operations.h"
 #include "agent/store/store.h"
 #include "common/error.h"
-#include "common/file.h"
 #include "common/git/repository.h"
 #include "common/json.h"
 #include "common/text.h"
@@ -30,7 +25,8 @@ using namespace std::chrono_literals;
 constexpr std::int64_t reachable_ms = 15'000;
 constexpr std::size_t most_changes = 100;
 constexpr std::size_t most_artifacts = 1'000;
-constexpr auto log_poll = 50ms;
+/// How many builds are searched for the one that made what runs.
+constexpr unsigned builds_looked_at = 50;
 
 /// What may be shown of an app's parameters; the app may no longer be configured.
 std::map<std::string, std::string> shown(const config::AgentConfig& config, const AppName& app,
@@ -90,8 +86,8 @@ std::vector<const config::Node*> visiting_order(const config::AgentConfig& confi
 }
 
 /// Null when it is not halted.
-const chain::HaltedView* halted_view(const chain::View& chain_view, const wire::RolloutKey& key) {
-    const auto is_this = [&](const chain::HaltedView& one) { return one.rollout.key == key; };
+const chain::HaltedView* halted_view(const chain::View& chain_view, const RolloutId& id) {
+    const auto is_this = [&](const chain::HaltedView& one) { return one.rollout.key.id == id; };
     const auto it = std::ranges::find_if(chain_view.halted, is_this);
     return it == chain_view.halted.end() ? nullptr : &*it;
 }
@@ -102,7 +98,7 @@ RolloutState state_of(const RolloutView& view, const chain::View& chain_view) {
     if (std::ranges::any_of(chain_view.queued, is_this)) return RolloutState::queued;
     const bool leading = chain_view.leading && is_this(*chain_view.leading);
     const bool newest = chain_view.newest && chain_view.newest->key == view.rollout.key;
-    if (halted_view(chain_view, key) != nullptr) return RolloutState::halted;
+    if (halted_view(chain_view, key.id) != nullptr) return RolloutState::halted;
     bool failed = false;
     bool all_done = true;
     for (const auto& node : view.nodes) {
@@ -187,7 +183,7 @@ RolloutView rollout_view(const config::AgentConfig& config, store::Store& store,
     }
     if (view.state == RolloutState::queued) view.reason = queued_behind(chain_view, rollout.key);
     if (view.state == RolloutState::halted) {
-        if (const auto* halted = halted_view(chain_view, rollout.key)) {
+        if (const auto* halted = halted_view(chain_view, rollout.key.id)) {
             view.reason = halted->because;
             view.halted_ms = halted->since_ms;
         }
@@ -221,23 +217,6 @@ QueueItem to_view(const config::AgentConfig& config, const store::QueueItem& ite
     view.reason = item.reason;
     return view;
 }
-
-/// The end of the last whole UTF-8 character, so that no client gets half of one.
-std::size_t character_border(std::string_view bytes) {
-    std::size_t end = bytes.size();
-    std::size_t back = 0;
-    while (end > 0 && back < 3 && (static_cast<unsigned char>(bytes[end - 1]) & 0xC0U) == 0x80U) {
-        --end;
-        ++back;
-    }
-    if (end == 0) return bytes.size();
-    const auto lead = static_cast<unsigned char>(bytes[end - 1]);
-    const std::size_t needs = lead >= 0xF0 ? 3U : lead >= 0xE0 ? 2U : lead >= 0xC0 ? 1U : 0U;
-    return back < needs ? end - 1 : bytes.size();
-}
-
-/// How many builds are searched for the one that made what runs.
-constexpr unsigned builds_looked_at = 50;
 
 }  // namespace
 
@@ -294,9 +273,7 @@ Status Operations::status(const std::optional<AppName>& only) const {
         one.in_service = snapshot.in_service;
         one.disabled = store_.flags.has(name, store::flag::disabled);
         one.draining = store_.flags.has(name, store::flag::drained);
-        for (const auto& item : store_.queue.list()) {
-            if (item.app == name && item.state == store::QueueState::waiting) one.triggers.push_back(to_view(config_, item));
-        }
+        for (const auto& item : store_.queue.list(name)) one.triggers.push_back(to_view(config_, item));
         status.apps.push_back(std::move(one));
     }
     return status;
@@ -391,51 +368,6 @@ std::vector<ChangeView> Operations::changes(const AppName& app, unsigned number)
     return views;
 }
 
-LogPiece Operations::log(const AppName& app, unsigned number, std::uint64_t offset, std::size_t most_bytes,
-                         Milliseconds wait, const std::stop_token& stop) const {
-    const auto deadline = clock_.now() + wait;
-    const auto path = engine_.paths(app).log(number);
-    while (true) {
-        const bool running = [&] {
-            const auto record = store_.builds.get(app, number);
-            if (!record) throw Error(ErrorKind::not_found, fmt::format("app '{}' has no build {}", app, number));
-            return record->finished_ms == 0;
-        }();
-        LogPiece piece;
-        piece.next = offset;
-        const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-        struct stat info {};
-        if (fd && ::fstat(fd.get(), &info) == 0) {
-            const auto size = static_cast<std::uint64_t>(info.st_size);
-            if (offset > size) piece.next = offset = size;
-            piece.bytes.resize(std::min<std::uint64_t>(most_bytes, size - offset));
-            const ssize_t got = ::pread(fd.get(), piece.bytes.data(), piece.bytes.size(), static_cast<off_t>(offset));
-            if (got < 0) throw system_error("read the build's log", errno);
-            piece.bytes.resize(static_cast<std::size_t>(got));
-            const bool whole = !running && offset + piece.bytes.size() >= size;
-            if (!whole) piece.bytes.resize(character_border(piece.bytes));
-            piece.next = offset + piece.bytes.size();
-            piece.more = !whole;
-        } else {
-            piece.more = running;
-        }
-        if (!piece.bytes.empty() || !piece.more || clock_.now() >= deadline || stop.stop_requested()) return piece;
-        std::this_thread::sleep_for(log_poll);
-    }
-}
-
-std::string Operations::artifact_path(const AppName& app, unsigned number, const std::string& relative) const {
-    (void)config_.app(app);
-    if (!store_.builds.get(app, number)) throw Error(ErrorKind::not_found, fmt::format("no build {}", number));
-    const auto root = fs::weakly_canonical(engine_.paths(app).artifacts_of(number));
-    const auto path = fs::weakly_canonical(root / relative);
-    const auto inside = path.lexically_relative(root);
-    if (inside.empty() || *inside.begin() == ".." || !fs::is_regular_file(path)) {
-        throw Error(ErrorKind::not_found, fmt::format("build {} kept no file '{}'", number, relative));
-    }
-    return path.string();
-}
-
 std::vector<AuditEntry> Operations::audit(unsigned most, const std::optional<AppName>& app) const {
     if (app) (void)config_.app(*app);
     std::vector<AuditEntry> entries;
@@ -482,9 +414,9 @@ void Operations::explain_unbuilt(QueueItem& item) const {
         item.reason = "this node ran that commit already";
     } else if (!is_it(view.leading) && !is_it(view.wanted)) {
         item.no_build = true;
-        const auto halted = std::ranges::find(view.halted, item.rollout, [](const auto& one) { return one.rollout.key.id; });
-        item.reason = halted != view.halted.end() ? halted->because
-                                                  : "another rollout took its place before this node had begun it";
+        const auto* halted = halted_view(view, item.rollout);
+        item.reason =
+            halted != nullptr ? halted->because : "another rollout took its place before this node had begun it";
     }
 }
 

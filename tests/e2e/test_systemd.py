@@ -97,6 +97,16 @@ class SystemdCase(StrategyCase):
         self.ended(commit, "succeeded")
         return commit
 
+    def three_more(self, commits, users):
+        """Deploys three further releases, each after users have met the one before; what was live before each."""
+        live = []
+        for _ in range(3):
+            users.meet(commits[-1])
+            live.append(self.live())
+            commits.append(self.deploy())
+        users.meet(commits[-1])
+        return live
+
 
 class SystemdHoldsTheSockets(SystemdCase):
     SERVICES = ("shop@blue", "shop@green", "shop-trial@blue", "shop-trial@green")
@@ -109,13 +119,9 @@ class SystemdHoldsTheSockets(SystemdCase):
         self.start_agent()
 
     def test_under_real_systemd_releases_take_each_others_place_on_its_socket_and_no_request_fails(self):
-        commits, live = [self.deploy()], []
+        commits = [self.deploy()]
         with Users(self.host, SOCKET_PORT) as users:
-            for _ in range(3):
-                users.meet(commits[-1])
-                live.append(self.live())
-                commits.append(self.deploy())
-            users.meet(commits[-1])
+            live = self.three_more(commits, users)
         self.assertEqual(users.failures, [])
         self.assertEqual(users.seen, set(commits))
         self.assertGreater(users.answers, 100)
@@ -193,13 +199,9 @@ class SystemdRunsTwoPorts(SystemdCase):
         self.start_agent()
 
     def test_under_real_systemd_releases_go_from_port_to_port_and_no_request_fails(self):
-        commits, live = [self.deploy()], []
+        commits = [self.deploy()]
         with Users(self.host, APP_PORT) as users:
-            for _ in range(3):
-                users.meet(commits[-1])
-                live.append(self.live())
-                commits.append(self.deploy())
-            users.meet(commits[-1])
+            live = self.three_more(commits, users)
             self.repository.write("sick", "yes")
             self.ended(self.release(), "halted")
         self.assertEqual(users.failures, [])

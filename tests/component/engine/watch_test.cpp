@@ -4,12 +4,9 @@
 #include <catch2/catch.hpp>
 
 #include "agent/build/strategy/publisher.h"
-#include "agent/engine/engine.h"
-#include "agent/engine/parameter_seal.h"
 #include "common/file.h"
-#include "common/net/peer_signing.h"
+#include "tests/support/engine_node.h"
 #include "tests/support/eventually.h"
-#include "tests/support/temp_dir.h"
 
 using namespace baton;
 using namespace std::chrono_literals;
@@ -26,16 +23,9 @@ constexpr const char* asks_for_files =
     "health: {command: 'test ! -e hang || { touch looked; sleep 60; }; test -e up', timeout: 60s}\n";
 
 /// An agent's engine on a node with no others, and three apps that were deployed before it started.
-class Node {
+class Node : public test::EngineNode {
   public:
     Node() {
-        std::filesystem::create_directories(dir / "state");
-        config.state_dir = dir / "state";
-        config.self = NodeName("web1");
-        config::Node self;
-        self.name = config.self;
-        self.address = {"127.0.0.1", 7070};
-        config.nodes = {self};
         add(first, hanging);
         add(shop, asks_for_files);
         add(last, hanging);
@@ -50,17 +40,6 @@ class Node {
     /// Its health check has been asked, and does not come to an end.
     [[nodiscard]] bool hangs(const AppName& app) const { return std::filesystem::exists(file_of(app, "looked")); }
     [[nodiscard]] bool serves(const AppName& app) { return services->of(app).ready(); }
-
-    test::TempDir dir;
-    config::AgentConfig config;
-    SystemClock clock;
-    net::ClusterKeys keys = net::ClusterKeys::parse(net::generate_key_line(from_epoch_ms(0)));
-    net::PeerSigner signer{keys, NodeName("web1"), clock};
-    engine::ParameterSeal seal{std::make_shared<net::ClusterKeyRing>(keys), NodeName("web1"), clock};
-    std::optional<store::Store> store;
-    std::optional<engine::Outbox> outbox;
-    std::optional<engine::ServiceStates> services;
-    std::optional<engine::Engine> engine;
 
   private:
     void add(const AppName& name, const std::string& health) {

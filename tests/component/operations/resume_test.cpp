@@ -3,13 +3,10 @@
 #include <catch2/catch.hpp>
 #include <future>
 
-#include "agent/engine/engine.h"
-#include "agent/engine/parameter_seal.h"
 #include "agent/operations/operations.h"
-#include "common/net/peer_signing.h"
 #include "common/text.h"
+#include "tests/support/engine_node.h"
 #include "tests/support/eventually.h"
-#include "tests/support/temp_dir.h"
 
 using namespace baton;
 using namespace std::chrono_literals;
@@ -20,19 +17,13 @@ const AppName shop{"shop"};
 const NodeName web2{"web2"};
 
 /// A real agent's engine with one app and a peer that is not there; what that says is given to it by hand.
-class Node {
+class Node : public test::EngineNode {
   public:
     explicit Node(const std::vector<std::string>& further_apps = {}) {
-        std::filesystem::create_directories(dir / "state");
-        config.state_dir = dir / "state";
-        config.self = NodeName("web1");
-        config::Node self;
-        self.name = config.self;
-        self.address = {"127.0.0.1", 7070};
         config::Node other;
         other.name = web2;
         other.address = {"127.0.0.1", 1};  // nobody listens there
-        config.nodes = {self, other};
+        config.nodes.push_back(other);
         config::App app;
         app.name = shop;
         app.repository = (dir / "nowhere").string();
@@ -106,17 +97,7 @@ class Node {
         }
     }
 
-    test::TempDir dir;
-    config::AgentConfig config;
     wire::Rollout rollout;
-    SystemClock clock;
-    net::ClusterKeys keys = net::ClusterKeys::parse(net::generate_key_line(from_epoch_ms(0)));
-    net::PeerSigner signer{keys, NodeName("web1"), clock};
-    engine::ParameterSeal seal{std::make_shared<net::ClusterKeyRing>(keys), NodeName("web1"), clock};
-    std::optional<store::Store> store;
-    std::optional<engine::Outbox> outbox;
-    std::optional<engine::ServiceStates> services;
-    std::optional<engine::Engine> engine;
     std::optional<operations::Operations> operations;
 };
 
